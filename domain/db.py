@@ -163,6 +163,7 @@ class Database:
     ) -> None:
         self.url = url
         self.lock_wait_seconds = lock_wait_seconds
+        self.memory: dict[Any, Any] = {}  # immutable rows this process has read, shared by its sessions
         self.lane: Lane | None = None
         if make_url(url).get_backend_name() == "sqlite":
             self.engine, self._reader = self._open_sqlite(lock_wait_seconds)
@@ -223,7 +224,8 @@ class Database:
         return self.lane is not None
 
     def _session(self, *, writes: bool) -> Session:
-        return Session(self.engine if writes else self._reader, autoflush=False, expire_on_commit=False)
+        engine = self.engine if writes else self._reader
+        return Session(engine, autoflush=False, expire_on_commit=False, info={"memory": self.memory})
 
     def transact(self, fn: Callable[[Session], T], *, deadline: float | None = None, tries: int = 6) -> T:
         """Run `fn(session)` in one transaction and commit; on a passing conflict run the whole `fn` again.
