@@ -35,7 +35,7 @@ class Settings:
     buyer_wait_days: how long an order waits for a buyer who does not follow yet.
     shortfall: what a claw-back beyond the balance does: "debt", "capped" (by debt_cap_fen) or "absorbed".
     registration_reward_fen: flat, one level, 0 is off (platform.md 13); daily cap in people, hold in days.
-    levels_told_at_once: notices of deeper levels wait for the digest.
+    commissions_stopped: nothing settles while this is set.
     """
 
     bind_existing: bool = True
@@ -51,7 +51,6 @@ class Settings:
     registration_daily_cap: int = 20
     registration_hold_days: int = 7
     commissions_stopped: bool = False
-    levels_told_at_once: int = 3
     linked_apps: tuple[str, ...] = field(default=())
 
     @classmethod
@@ -68,14 +67,14 @@ class Settings:
                 ("freeze_from", made.freeze_from in {"completed", "paid"}),
                 ("shortfall", made.shortfall in {"debt", "capped", "absorbed"}),
                 ("max_total_bps", 0 < made.max_total_bps <= 10_000),
-                ("levels_told_at_once", 0 <= made.levels_told_at_once <= 3),
             )
             if not right
         ]
         wrong += [
             item.name
             for item in fields(cls)
-            if item.type == "int" and (not isinstance(getattr(made, item.name), int) or getattr(made, item.name) < 0)
+            if item.type == "int"
+            and (not isinstance(getattr(made, item.name), int) or getattr(made, item.name) < 0)
         ]
         if wrong:
             raise Invalid("settings out of range", keys=sorted(set(wrong)))
@@ -133,7 +132,9 @@ def add(
     wrong = sorted(name for name, right in checks.items() if not right)
     if wrong:
         raise Invalid(f"not usable: {', '.join(wrong)}", keys=wrong)
-    if session.scalar(select(Account.id).where((Account.slug == slug) | (Account.app_id == app_id))):
+    if session.scalar(
+        select(Account.id).where((Account.slug == slug) | (Account.app_id == app_id))
+    ):
         raise Conflict("an account with this slug or app id exists", slug=slug)
     account = Account(
         slug=slug, name=name, app_id=app_id, gh_id=gh_id, mode=mode, depth=depth,
@@ -175,7 +176,9 @@ def settings_of(account: Account) -> Settings:
 def change_settings(session: Session, account: Account, changes: dict[str, Any]) -> Settings:
     """Replace some settings; the others stay. Raises `Invalid`."""
     settings = Settings.parse({**json.loads(account.settings), **changes})
-    session.execute(update(Account).where(Account.id == account.id).values(settings=settings.as_json()))
+    session.execute(
+        update(Account).where(Account.id == account.id).values(settings=settings.as_json())
+    )
     return settings
 
 

@@ -66,7 +66,9 @@ class Sql:
         text = self.text_for(connection.dialect.name)
         return connection.exec_driver_sql(text, list(rows)).rowcount
 
-    def among(self, session: Session, params: Sequence[Any], values: Iterable[Any]) -> CursorResult[Any]:
+    def among(
+        self, session: Session, params: Sequence[Any], values: Iterable[Any]
+    ) -> CursorResult[Any]:
         """Run with `(??)` replaced by a list as long as `values`, whose members follow `params`."""
         items = list(values)
         connection = session.connection()
@@ -163,7 +165,9 @@ class Database:
     ) -> None:
         self.url = url
         self.lock_wait_seconds = lock_wait_seconds
-        self.memory: dict[Any, Any] = {}  # immutable rows this process has read, shared by its sessions
+        self.memory: dict[
+            Any, Any
+        ] = {}  # immutable rows this process has read, shared by its sessions
         self.lane: Lane | None = None
         if make_url(url).get_backend_name() == "sqlite":
             self.engine, self._reader = self._open_sqlite(lock_wait_seconds)
@@ -181,7 +185,12 @@ class Database:
         @event.listens_for(engine, "connect")
         def configure(connection: Any, _record: Any) -> None:
             connection.isolation_level = None  # we say BEGIN ourselves, see below
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
+            for pragma in (
+                "journal_mode=WAL",
+                "synchronous=FULL",
+                "foreign_keys=ON",
+                "temp_store=MEMORY",
+            ):
                 connection.execute(f"PRAGMA {pragma}")
 
         @event.listens_for(engine, "begin")
@@ -205,7 +214,11 @@ class Database:
         }
         pool: dict[str, Any] = {"pool_size": pool_size, "max_overflow": 24, "pool_recycle": 1800}
         writer = create_engine(
-            self.url, connect_args=arguments, isolation_level="READ COMMITTED", pool_use_lifo=True, **pool
+            self.url,
+            connect_args=arguments,
+            isolation_level="READ COMMITTED",
+            pool_use_lifo=True,
+            **pool,
         )
         # A single SELECT needs no BEGIN and no ROLLBACK: two round trips saved on every chat answer.
         reader = create_engine(
@@ -225,9 +238,13 @@ class Database:
 
     def _session(self, *, writes: bool) -> Session:
         engine = self.engine if writes else self._reader
-        return Session(engine, autoflush=False, expire_on_commit=False, info={"memory": self.memory})
+        return Session(
+            engine, autoflush=False, expire_on_commit=False, info={"memory": self.memory}
+        )
 
-    def transact(self, fn: Callable[[Session], T], *, deadline: float | None = None, tries: int = 6) -> T:
+    def transact(
+        self, fn: Callable[[Session], T], *, deadline: float | None = None, tries: int = 6
+    ) -> T:
         """Run `fn(session)` in one transaction and commit; on a passing conflict run the whole `fn` again.
 
         `deadline` is a `time.monotonic()` instant after which no new try begins. Waits 5–50 ms with full jitter,

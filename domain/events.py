@@ -20,13 +20,14 @@ TEXT: Final = "text"
 BUY: Final = "buy"
 BIND_REFUSED: Final = "bind_refused"
 
-_INSERT = Sql("INSERT INTO event (account_id, push_key, kind, member_id, scene_id, detail, at) VALUES (?, ?, ?, ?, ?, ?, ?)")
+_INSERT = Sql(
+    "INSERT INTO event (account_id, push_key, kind, member_id, scene_id, detail, at) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
 _INSERT_NEW = Sql(
     "INSERT IGNORE INTO event (account_id, push_key, kind, member_id, scene_id, detail, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
     sqlite="INSERT OR IGNORE INTO event (account_id, push_key, kind, member_id, scene_id, detail, at)"
     " VALUES (?, ?, ?, ?, ?, ?, ?)",
 )
-
 
 
 def record(
@@ -50,7 +51,10 @@ def record(
     return True
 
 
-def record_touches(session: Session, rows: Sequence[tuple[int, str, str, int | None, int | None, str | None, datetime]]) -> int:
+def record_touches(
+    session: Session,
+    rows: Sequence[tuple[int, str, str, int | None, int | None, str | None, datetime]],
+) -> int:
     """Write many statistics-only events (account, push key, kind, member, scene, detail, at), skipping known keys;
     how many were new. Values are ours and in range, so the only thing IGNORE can skip is a repeat."""
     return _INSERT_NEW.many(session, [(*row[:6], to_db(row[6])) for row in rows])

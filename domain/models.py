@@ -134,7 +134,9 @@ class StaffRole(Base):
     """What a person may do in one account."""
 
     __tablename__ = "staff_role"
-    __table_args__ = (CheckConstraint("role IN ('owner', 'finance', 'operator', 'support')", name="role"),)
+    __table_args__ = (
+        CheckConstraint("role IN ('owner', 'finance', 'operator', 'support')", name="role"),
+    )
     staff_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     account_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     role: Mapped[Word]
@@ -194,7 +196,9 @@ class Member(Base):
         Index(None, "account_id", "unionid"),
         Index(None, "account_id", "phone_index"),
         Index(None, "account_id", "email_index"),
-        Index(None, "referrer_id", "id"),  # the direct downline, and rebuilding `relation` from the truth
+        Index(
+            None, "referrer_id", "id"
+        ),  # the direct downline, and rebuilding `relation` from the truth
         CheckConstraint("status IN ('active', 'suspended')", name="status"),
     )
     id: Mapped[Id]
@@ -209,7 +213,9 @@ class Member(Base):
     status: Mapped[Word] = mapped_column(server_default="active")
     grade: Mapped[Word] = mapped_column(server_default="")
     promoter: Mapped[Word] = mapped_column(server_default="")
-    following: Mapped[bool] = mapped_column(Boolean(create_constraint=False), server_default=false())
+    following: Mapped[bool] = mapped_column(
+        Boolean(create_constraint=False), server_default=false()
+    )
     follow_changed_at: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     joined_at: Mapped[At]
     unfollowed_at: Mapped[MaybeAt]
@@ -406,13 +412,17 @@ class Order(Base):
     __table_args__ = (
         UniqueConstraint("account_id", "order_no"),
         UniqueConstraint("account_id", "pay_transaction_id"),
-        Index(None, "member_id", "status", "paid_fen", "refunded_fen"),  # spend of one level, of all levels
+        Index(
+            None, "member_id", "status", "paid_fen", "refunded_fen"
+        ),  # spend of one level, of all levels
         Index(None, "account_id", "status", "created_at"),  # unpaid orders
         Index(None, "account_id", "buyer_openid"),  # orders that wait for their buyer
         Index(None, "account_id", "buyer_unionid"),
         CheckConstraint("status IN ('unpaid', 'paid', 'completed', 'closed')", name="status"),
         CheckConstraint("refunded_fen BETWEEN 0 AND paid_fen", name="refunded"),
-        CheckConstraint("shipping_refunded_fen BETWEEN 0 AND shipping_fen", name="shipping_refunded"),
+        CheckConstraint(
+            "shipping_refunded_fen BETWEEN 0 AND shipping_fen", name="shipping_refunded"
+        ),
     )
     id: Mapped[Id]
     account_id: Mapped[Ref]
@@ -496,7 +506,7 @@ class Commission(Base):
         UniqueConstraint("member_id", "joined_member_id"),
         Index(None, "member_id", "status", "amount_fen", "clawed_fen"),  # frozen money is this sum
         Index(None, "member_id", "id"),  # 明细, newest first
-        Index(None, "status", "due_at", "id"),  # what settlement claims
+        Index(None, "account_id", "status", "due_at", "id"),  # what settlement claims
         CheckConstraint("kind IN ('order', 'registration')", name="kind"),
         CheckConstraint("status IN ('frozen', 'settled', 'voided', 'clawed_back')", name="status"),
         CheckConstraint("amount_fen > 0", name="amount"),

@@ -17,7 +17,9 @@ def share(base_fen: int, rate_bps: int, share_bps: int = BPS) -> int:
     return base_fen * rate_bps * share_bps // (BPS * BPS)
 
 
-def remaining_after_refund(base_fen: int, refunded_fen: int, rate_bps: int, share_bps: int = BPS) -> int:
+def remaining_after_refund(
+    base_fen: int, refunded_fen: int, rate_bps: int, share_bps: int = BPS
+) -> int:
     """What is left of a commission when `refunded_fen` of its base has been refunded in all, in fen.
 
     Cumulative, not per refund: any sequence of partial refunds ends at the same amount and a full refund leaves 0

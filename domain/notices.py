@@ -20,7 +20,13 @@ COMMISSION_ACCRUED: Final = "commission_accrued"
 COMMISSION_SETTLED: Final = "commission_settled"
 COMMISSION_VOIDED: Final = "commission_voided"
 COMMISSION_CLAWED_BACK: Final = "commission_clawed_back"
-OCCASIONS: Final = (FRIEND_JOINED, COMMISSION_ACCRUED, COMMISSION_SETTLED, COMMISSION_VOIDED, COMMISSION_CLAWED_BACK)
+OCCASIONS: Final = (
+    FRIEND_JOINED,
+    COMMISSION_ACCRUED,
+    COMMISSION_SETTLED,
+    COMMISSION_VOIDED,
+    COMMISSION_CLAWED_BACK,
+)
 
 _INSERT = Sql(
     "INSERT INTO notice (account_id, member_id, occasion, notice_key, params, created_at) VALUES (?, ?, ?, ?, ?, ?)"
@@ -42,7 +48,10 @@ def tell(session: Session, news: Sequence[News], now: datetime) -> None:
     """Write the notices and, for each, the message that carries it (topic `notice`, same key)."""
     _INSERT.many(
         session,
-        [(one.account_id, one.member_id, one.occasion, one.key, to_json(one.params), to_db(now)) for one in news],
+        [
+            (one.account_id, one.member_id, one.occasion, one.key, to_json(one.params), to_db(now))
+            for one in news
+        ],
     )
     outbox.put(
         session,
@@ -59,10 +68,23 @@ def tell(session: Session, news: Sequence[News], now: datetime) -> None:
 
 def latest_of(session: Session, member_id: int, limit: int = 5) -> list[Notice]:
     """The newest notices of a member."""
-    return list(session.scalars(select(Notice).where(Notice.member_id == member_id).order_by(Notice.id.desc()).limit(limit)))
+    return list(
+        session.scalars(
+            select(Notice)
+            .where(Notice.member_id == member_id)
+            .order_by(Notice.id.desc())
+            .limit(limit)
+        )
+    )
 
 
-def set_template(session: Session, account_id: int, occasion: str, template_id: str, fields: dict[str, str] | None = None) -> None:
+def set_template(
+    session: Session,
+    account_id: int,
+    occasion: str,
+    template_id: str,
+    fields: dict[str, str] | None = None,
+) -> None:
     """Choose the WeChat template of an occasion. `fields`: template keyword → our parameter; None uses the defaults
     of jobs/notify. Raises `Invalid` for an unknown occasion."""
     if occasion not in OCCASIONS:

@@ -40,8 +40,12 @@ _INSERT_NEW = Sql(
     sqlite="INSERT OR IGNORE INTO outbox (account_id, member_id, topic, dedupe_key, payload, state, attempts, next_at,"
     " created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
 )
-_DUE = Sql("SELECT id FROM outbox WHERE state = ? AND topic = ? AND next_at <= ? ORDER BY next_at, id LIMIT ?")
-_DUE_TOPICS = Sql("SELECT DISTINCT topic FROM outbox WHERE state IN ('pending', 'claimed') AND next_at <= ?")
+_DUE = Sql(
+    "SELECT id FROM outbox WHERE state = ? AND topic = ? AND next_at <= ? ORDER BY next_at, id LIMIT ?"
+)
+_DUE_TOPICS = Sql(
+    "SELECT DISTINCT topic FROM outbox WHERE state IN ('pending', 'claimed') AND next_at <= ?"
+)
 _CLAIM = Sql(
     "UPDATE outbox SET state = 'claimed', lease_token = ?, next_at = ?, attempts = attempts + 1,"
     " first_try_at = COALESCE(first_try_at, ?) WHERE state = ? AND next_at <= ? AND id IN (??)"
@@ -123,7 +127,13 @@ def due_topics(session: Session, now: datetime) -> list[str]:
     return [row.topic for row in _DUE_TOPICS(session, to_db(now))]
 
 
-def claim(session: Session, topic: str, now: datetime, limit: int = 500, lease_seconds: int = LEASE_SECONDS) -> str | None:
+def claim(
+    session: Session,
+    topic: str,
+    now: datetime,
+    limit: int = 500,
+    lease_seconds: int = LEASE_SECONDS,
+) -> str | None:
     """Take up to `limit` due rows for this worker; the lease token, or None when nothing is due. Commit, then
     `claimed`. The UPDATE is the arbiter, so no SKIP LOCKED is needed: the same on every engine (money.md 2.6)."""
     token = uuid.uuid4().hex
@@ -132,7 +142,9 @@ def claim(session: Session, topic: str, now: datetime, limit: int = 500, lease_s
     for state in ("pending", "claimed"):
         ids = [row.id for row in _DUE(session, state, topic, to_db(now), limit - taken)]
         if ids:
-            taken += changed(_CLAIM.among(session, (token, until, to_db(now), state, to_db(now)), ids))
+            taken += changed(
+                _CLAIM.among(session, (token, until, to_db(now), state, to_db(now)), ids)
+            )
         if taken >= limit:
             break
     return token if taken else None
@@ -169,7 +181,9 @@ def retry_at(row: Claimed, now: datetime) -> datetime:
     return now + timedelta(seconds=BACKOFF_SECONDS[min(row.attempts, len(BACKOFF_SECONDS)) - 1])
 
 
-def delivered(session: Session, account_id: int, provider_msg_id: str, delivery: str, now: datetime) -> bool:
+def delivered(
+    session: Session, account_id: int, provider_msg_id: str, delivery: str, now: datetime
+) -> bool:
     """Record what WeChat says became of a message; False when no row carries that id (yet)."""
     return changed(_DELIVERED(session, delivery, to_db(now), account_id, provider_msg_id)) == 1
 
@@ -183,9 +197,21 @@ def retry(session: Session, row_ids: Sequence[int], now: datetime) -> int:
     return changed(query.among(session, (to_db(now),), row_ids))
 
 
-def list_rows(session: Session, *, states: Sequence[str], account_id: int | None = None, after_id: int = 0, limit: int = 100) -> list[Outbox]:
+def list_rows(
+    session: Session,
+    *,
+    states: Sequence[str],
+    account_id: int | None = None,
+    after_id: int = 0,
+    limit: int = 100,
+) -> list[Outbox]:
     """Rows in these states by id, for people."""
-    query = select(Outbox).where(Outbox.state.in_(states), Outbox.id > after_id).order_by(Outbox.id).limit(limit)
+    query = (
+        select(Outbox)
+        .where(Outbox.state.in_(states), Outbox.id > after_id)
+        .order_by(Outbox.id)
+        .limit(limit)
+    )
     if account_id is not None:
         query = query.where(Outbox.account_id == account_id)
     return list(session.scalars(query))

@@ -15,7 +15,7 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from domain.db import to_json
+from domain.db import Sql, from_db, to_json
 from domain.errors import Invalid
 from domain.models import Rule
 from domain.money import BPS, share
@@ -29,7 +29,6 @@ SUSPENDED: Final = "suspended"
 NOT_QUALIFIED: Final = "not_qualified"
 NO_RATE: Final = "no_rate"
 ROUNDS_TO_ZERO: Final = "rounds_to_zero"
-STOPPED: Final = "commissions_stopped"
 BUYER_UNKNOWN: Final = "buyer_unknown"
 NO_RULE: Final = "no_rule"
 
@@ -61,12 +60,19 @@ class Terms:
         """`Invalid` when a rate is out of range, shares exceed the pool or the levels exceed the cap."""
         if not 1 <= len(self.rates_bps) <= PAID_LEVELS:
             raise Invalid("one to three levels", levels=len(self.rates_bps))
-        if any(not 0 <= rate <= BPS for rate in self.rates_bps) or not 0 <= (self.pool_bps or 0) <= BPS:
+        if (
+            any(not 0 <= rate <= BPS for rate in self.rates_bps)
+            or not 0 <= (self.pool_bps or 0) <= BPS
+        ):
             raise Invalid("a rate is between 0 and 10000 basis points", rates=list(self.rates_bps))
         if self.pool_bps is not None and sum(self.rates_bps) > BPS:
             raise Invalid("the shares of a pool exceed the pool", shares=list(self.rates_bps))
         if self.total_bps > max_total_bps:
-            raise Invalid("all levels together exceed the cap", total_bps=self.total_bps, max_total_bps=max_total_bps)
+            raise Invalid(
+                "all levels together exceed the cap",
+                total_bps=self.total_bps,
+                max_total_bps=max_total_bps,
+            )
 
     def as_value(self) -> dict[str, Any]:
         """For JSON: {"rates": […]} or {"pool": bps, "shares": […]}."""
@@ -127,7 +133,12 @@ class Share:
     nobody: str = ""
 
 
-def plan(rule: RuleVersion | None, buyer_id: int | None, uplines: Sequence[Upline], lines: Sequence[PlanLine]) -> list[Share]:
+def plan(
+    rule: RuleVersion | None,
+    buyer_id: int | None,
+    uplines: Sequence[Upline],
+    lines: Sequence[PlanLine],
+) -> list[Share]:
     """Who earns what: one `Share` for every line and every level of the rule's depth, by line and level.
 
     base = the line's paid goods value; amount = floor(base × rate [× share]); what no eligible earner takes stays with
@@ -149,7 +160,9 @@ def plan(rule: RuleVersion | None, buyer_id: int | None, uplines: Sequence[Uplin
     return result
 
 
-def _share(rule: RuleVersion, buyer_id: int | None, line: PlanLine, level: int, earner: Upline | None) -> Share:
+def _share(
+    rule: RuleVersion, buyer_id: int | None, line: PlanLine, level: int, earner: Upline | None
+) -> Share:
     grade = rule.grades.get(earner.grade) if earner else None
     rate, part = (line.terms or grade or rule.terms).for_level(level)
     amount = share(line.base_fen, rate, part)
@@ -195,7 +208,11 @@ def add(
         "grades": {name: one.as_value() for name, one in (grades or {}).items()},
     }
     rule = Rule(
-        account_id=account_id, effective_at=effective_at, definition=to_json(definition), actor=actor, created_at=now
+        account_id=account_id,
+        effective_at=effective_at,
+        definition=to_json(definition),
+        actor=actor,
+        created_at=now,
     )
     session.add(rule)
     session.flush()
@@ -218,8 +235,26 @@ def parse(rule: Rule) -> RuleVersion:
 
 def versions_of(session: Session, account_id: int) -> list[Rule]:
     """Every version of the account, newest first."""
-    query = select(Rule).where(Rule.account_id == account_id).order_by(Rule.effective_at.desc(), Rule.id.desc())
+    query = (
+        select(Rule)
+        .where(Rule.account_id == account_id)
+        .order_by(Rule.effective_at.desc(), Rule.id.desc())
+    )
     return list(session.scalars(query))
+
+
+_DATES = Sql(
+    "SELECT id, effective_at FROM rule WHERE account_id = ? ORDER BY effective_at DESC, id DESC"
+)
+
+
+def in_force(
+    session: Session, account_id: int, instants: Sequence[datetime]
+) -> list[RuleVersion | None]:
+    """The version in force at each instant, None before the first one."""
+    dates = [(from_db(row.effective_at), row.id) for row in _DATES(session, account_id)]
+    ids = [next((rule_id for since, rule_id in dates if since <= at), None) for at in instants]
+    return [None if rule_id is None else get_version(session, rule_id) for rule_id in ids]
 
 
 def get_version(session: Session, rule_id: int) -> RuleVersion:

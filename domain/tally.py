@@ -49,7 +49,9 @@ _INSERT = Sql(
     f"INSERT INTO tally (member_id, level, folded, {', '.join(COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _OLDEST = Sql("SELECT id, member_id FROM tally WHERE folded = 0 ORDER BY id LIMIT ?")
-_OF_MEMBERS = Sql(f"SELECT id, member_id, level, {', '.join(COLUMNS)} FROM tally WHERE member_id IN (??)")
+_OF_MEMBERS = Sql(
+    f"SELECT id, member_id, level, {', '.join(COLUMNS)} FROM tally WHERE member_id IN (??)"
+)
 _DELETE = Sql("DELETE FROM tally WHERE id IN (??)")
 
 
@@ -66,7 +68,11 @@ class Changes:
 
     def write(self, session: Session) -> None:
         _INSERT.many(
-            session, [(member, level, 0, *astuple(row)) for (member, level), row in sorted(self._rows.items())]
+            session,
+            [
+                (member, level, 0, *astuple(row))
+                for (member, level), row in sorted(self._rows.items())
+            ],
         )
 
 
@@ -90,5 +96,8 @@ def fold(session: Session, limit: int = 2000) -> int:
         sums[row.member_id, row.level].add(Figures(*row[3:]))
     if _DELETE.among(session, (), sorted(ids)).rowcount != len(ids):
         raise FoldedBySomebodyElse
-    _INSERT.many(session, [(member, level, 1, *astuple(row)) for (member, level), row in sorted(sums.items())])
+    _INSERT.many(
+        session,
+        [(member, level, 1, *astuple(row)) for (member, level), row in sorted(sums.items())],
+    )
     return len(fresh)
