@@ -157,9 +157,13 @@ def _decode_key(text: str) -> bytes:
     try:
         key = base64.b64decode(text.strip(), validate=True)
     except binascii.Error as error:
-        raise ValueError(f"the key is not base64 ({error}); `openssl rand -base64 32` makes one") from error
+        raise ValueError(
+            f"the key is not base64 ({error}); `openssl rand -base64 32` makes one"
+        ) from error
     if len(key) != KEY_BYTES:
-        raise ValueError(f"the key has {len(key)} bytes, not {KEY_BYTES}; `openssl rand -base64 32` makes one")
+        raise ValueError(
+            f"the key has {len(key)} bytes, not {KEY_BYTES}; `openssl rand -base64 32` makes one"
+        )
     return key
 
 
@@ -206,7 +210,9 @@ class Settings(Section):
         """Address of Redis or Valkey. Raises ConfigError when nobody has given one."""
         if not self.redis.url:
             raise ConfigError(
-                ["[redis] url is empty: start through `make run` or `make demo`, which bring an embedded one, or set it"]
+                [
+                    "[redis] url is empty: set it, or start through `make run`, which brings an embedded one"
+                ]
             )
         return self.redis.url
 
@@ -222,9 +228,14 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     try:
         settings = Settings.model_validate(values, context={"folder": path.parent.resolve()})
     except ValidationError as error:
-        problems += [_sentence(item["loc"], item["type"], item["msg"]) for item in error.errors(include_input=False)]
+        problems += [
+            _sentence(item["loc"], item["type"], item["msg"])
+            for item in error.errors(include_input=False)
+        ]
         if not path.exists():
-            problems.append(f"(there is no {path}; copy config.example.toml, or name your file in {FILE_VARIABLE})")
+            problems.append(
+                f"(there is no {path}; copy config.example.toml, or name your file in {FILE_VARIABLE})"
+            )
     if problems:
         raise ConfigError(problems)
     return settings
@@ -238,7 +249,9 @@ def _read_file(environ: Mapping[str, str]) -> tuple[Path, dict[str, Any]]:
         return path, tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         if named:
-            raise ConfigError([f"{FILE_VARIABLE} names {path}, and there is no such file"]) from error
+            raise ConfigError(
+                [f"{FILE_VARIABLE} names {path}, and there is no such file"]
+            ) from error
         return path, {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError([f"{path} cannot be read: {error}"]) from error
@@ -252,7 +265,9 @@ def _lay_over(values: dict[str, Any], environ: Mapping[str, str]) -> list[str]:
             continue
         section, separator, key = name.removeprefix(PREFIX).lower().partition("__")
         if not separator or section not in Settings.model_fields:
-            problems.append(f"environment variable {name}: no such setting; the form is {PREFIX}SECTION__KEY")
+            problems.append(
+                f"environment variable {name}: no such setting; the form is {PREFIX}SECTION__KEY"
+            )
             continue
         table = values.setdefault(section, {})
         if isinstance(table, dict):

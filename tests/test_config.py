@@ -1,6 +1,7 @@
 """Settings: the example is complete, what is wrong is named, and the environment wins over the file."""
 
 import base64
+import itertools
 import re
 from pathlib import Path
 
@@ -27,7 +28,11 @@ def _write(folder: Path, text: str) -> dict[str, str]:
 
 def _sections() -> dict[str, type[BaseModel]]:
     sections = {name: field.annotation for name, field in Settings.model_fields.items()}
-    return {name: model for name, model in sections.items() if isinstance(model, type) and issubclass(model, BaseModel)}
+    return {
+        name: model
+        for name, model in sections.items()
+        if isinstance(model, type) and issubclass(model, BaseModel)
+    }
 
 
 def _problems(environ: dict[str, str]) -> str:
@@ -54,7 +59,7 @@ def test_example_has_every_key_and_no_other() -> None:
 
 def test_example_explains_every_key() -> None:
     lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
-    for before, line in zip(lines, lines[1:], strict=False):
+    for before, line in itertools.pairwise(lines):
         assert not (line.startswith("[") and before), f"{line} needs a blank line before it"
         if before.startswith("["):
             assert line.startswith("# "), f"{before} begins without a comment"
@@ -77,23 +82,35 @@ def test_minimal_file_keeps_everything_in_the_folder_beside_it(tmp_path: Path) -
 def test_settings_are_frozen(tmp_path: Path) -> None:
     settings = load_settings(_write(tmp_path, MINIMAL))
     with pytest.raises(ValidationError, match="frozen"):
-        settings.server.port = 1
+        settings.server.__setattr__("port", 1)
 
 
 def test_environment_overrides_the_file(tmp_path: Path) -> None:
     environ = _write(tmp_path, MINIMAL + "[redis]\nurl = 'redis://one'\n")
-    environ |= {"BANYAN_REDIS__URL": "redis://two", "BANYAN_SERVER__PORT": "8140", "BANYAN_DEMO__ENABLED": "true"}
+    environ |= {
+        "BANYAN_REDIS__URL": "redis://two",
+        "BANYAN_SERVER__PORT": "8140",
+        "BANYAN_DEMO__ENABLED": "true",
+    }
     settings = load_settings(environ)
-    assert (settings.redis_url, settings.server.port, settings.demo.enabled) == ("redis://two", 8140, True)
+    assert (settings.redis_url, settings.server.port, settings.demo.enabled) == (
+        "redis://two",
+        8140,
+        True,
+    )
 
 
 def test_environment_alone_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    settings = load_settings({"BANYAN_SERVER__PUBLIC_URL": "http://x:1/", "BANYAN_SECRETS__KEY": KEY})
+    settings = load_settings(
+        {"BANYAN_SERVER__PUBLIC_URL": "http://x:1/", "BANYAN_SECRETS__KEY": KEY}
+    )
     assert settings.server.public_url == "http://x:1"
 
 
-def test_every_missing_key_is_named_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_missing_key_is_named_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     said = _problems({})
     assert "[server] public_url: is required" in said
@@ -108,11 +125,20 @@ def test_every_missing_key_is_named_at_once(tmp_path: Path, monkeypatch: pytest.
         ("[databse]\nurl = ''", "[databse]: no such section; did you mean database?"),
         ("[server.port]\n", "[server] port:"),
         ("redis = 1", "[redis]:"),
-        ("[wechat]\napi_base = 'api.weixin.qq.com'", "[wechat] api_base: must begin with http:// or https://"),
+        (
+            "[wechat]\napi_base = 'api.weixin.qq.com'",
+            "[wechat] api_base: must begin with http:// or https://",
+        ),
         ("[pay]\napi_base = 'https://a/b'", "[pay] api_base: must be scheme, host and port only"),
-        ("[database]\nurl = 'postgresql://x'", "[database] url: must begin with sqlite:/// or mysql+pymysql://"),
+        (
+            "[database]\nurl = 'postgresql://x'",
+            "[database] url: must begin with sqlite:/// or mysql+pymysql://",
+        ),
         ("[redis]\nurl = 'localhost:6379'", "[redis] url: must begin with redis://"),
-        ("[demo]\nclock_file = 'c.json'", "[demo]: clock_file and simulator_url need enabled = true"),
+        (
+            "[demo]\nclock_file = 'c.json'",
+            "[demo]: clock_file and simulator_url need enabled = true",
+        ),
     ],
 )
 def test_what_is_wrong_in_the_file_is_named(tmp_path: Path, text: str, said: str) -> None:
@@ -131,7 +157,9 @@ def test_what_is_wrong_in_the_file_is_named(tmp_path: Path, text: str, said: str
         ("BANYAN_PORT", "80", "BANYAN_PORT: no such setting"),
     ],
 )
-def test_what_is_wrong_in_the_environment_is_named(tmp_path: Path, name: str, value: str, said: str) -> None:
+def test_what_is_wrong_in_the_environment_is_named(
+    tmp_path: Path, name: str, value: str, said: str
+) -> None:
     assert said in _problems(_write(tmp_path, MINIMAL) | {name: value})
 
 
@@ -160,7 +188,9 @@ def test_key_and_key_file_together_are_refused(tmp_path: Path) -> None:
     assert "exactly one" in _problems(_write(tmp_path, MINIMAL + 'key_file = "k"\n'))
 
 
-@pytest.mark.parametrize(("key", "said"), [("not base64!", "not base64"), ("c2hvcnQ=", "has 5 bytes, not 32")])
+@pytest.mark.parametrize(
+    ("key", "said"), [("not base64!", "not base64"), ("c2hvcnQ=", "has 5 bytes, not 32")]
+)
 def test_bad_key_is_refused_without_being_shown(tmp_path: Path, key: str, said: str) -> None:
     text = _problems(_write(tmp_path, MINIMAL.replace(KEY, key)))
     assert said in text
@@ -174,5 +204,7 @@ def test_key_is_masked_wherever_settings_are_printed(tmp_path: Path) -> None:
 
 
 def test_redis_without_address_says_how_to_get_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"\[redis\] url is empty: start through `make run`"):
+    with pytest.raises(
+        ConfigError, match=r"\[redis\] url is empty: set it, or start through `make run`"
+    ):
         _ = load_settings(_write(tmp_path, MINIMAL)).redis_url
