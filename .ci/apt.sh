@@ -9,6 +9,6 @@ apt_install() {
     echo "apt installs: $*" >&2
     {
         "${as[@]}" apt-get update -qq &&
-            "${as[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+            "${as[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends "$@"
     } >&2
 }
