@@ -42,9 +42,11 @@ bench: venv-dev ## ratios against the peers, as a table and as bench/results/lat
 	@tests/services.sh bench
 	$(PY) -m bench
 
-migration: venv ## a new migration from the difference between models and migrations: make migration m="add a column"
+migration: venv-dev ## a new migration from the difference between models and migrations: make migration m="add a column"
 	@test -n "$(m)" || { echo 'Say what it does: make migration m="add a column"' >&2; exit 1; }
 	$(PY) -m migrations "$(m)"
+	$(PY) -m ruff check --fix --quiet migrations/versions
+	$(PY) -m ruff format --quiet migrations/versions
 
 lock: ## pin and hash what pyproject.toml asks for (needs uv)
 	@command -v uv >/dev/null || { echo 'make lock needs uv: python3 -m pip install uv' >&2; exit 1; }
