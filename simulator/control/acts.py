@@ -1,0 +1,104 @@
+"""What a person does. Each call answers the push record {id, xml, deliveries, reply, …} when the delivery is
+over, or 202 at once with {"wait": false}."""
+
+from typing import Any
+
+from simulator import tickets
+from simulator.control.gate import Calls, ControlCall
+from simulator.envelope import MalformedError, parse
+from simulator.errors import ControlError
+from simulator.state import Account, Ticket
+
+calls = Calls()
+
+
+@calls.add("POST", "/_sim/follow")
+def follow(call: ControlCall) -> Any:
+    """Subscribe: user, and optionally the ticket or the scene of a QR code."""
+    if "ticket" in call.fields:
+        account, ticket = tickets.find_by_ticket(call.world, call.text("ticket"))
+        return call.pushed(call.room.people.scan(call.user(), account, ticket))
+    account = call.account()
+    if "scene" in call.fields:
+        found = tickets.find_by_scene(call.world, account, call.text("scene"))
+        return call.pushed(call.room.people.scan(call.user(), account, found))
+    return call.pushed(call.room.people.follow(account, call.user()))
+
+
+@calls.add("POST", "/_sim/unfollow")
+def unfollow(call: ControlCall) -> Any:
+    """Unsubscribe: user."""
+    return call.pushed(call.room.people.unfollow(call.account(), call.user()))
+
+
+@calls.add("POST", "/_sim/scan")
+def scan(call: ControlCall) -> Any:
+    """Scan a QR code: user, and ticket, url (what the square says), scene, or image_message_id (a picture in
+    anybody's chat). A follower gives SCAN, anybody else follows; another link answers {"opens": url}."""
+    target = _target(call)
+    if isinstance(target, str):
+        return {"opens": target}
+    account, ticket = target
+    return call.pushed(call.room.people.scan(call.user(), account, ticket))
+
+
+@calls.add("POST", "/_sim/text")
+def text(call: ControlCall) -> Any:
+    """Say something: user, content."""
+    return call.pushed(call.room.people.say(call.account(), call.user(), call.text("content")))
+
+
+@calls.add("POST", "/_sim/message")
+def message(call: ControlCall) -> Any:
+    """Send another kind of message: user, type (image, voice, video, shortvideo, location, link), fields."""
+    kinds = ("image", "voice", "video", "shortvideo", "location", "link")
+    kind, fields = call.text("type"), call.fields.get("fields") or {}
+    if kind not in kinds or not isinstance(fields, dict):
+        raise ControlError(f"type must be one of {', '.join(kinds)}; fields an object")
+    return call.pushed(call.room.people.send(call.account(), call.user(), kind, fields))
+
+
+@calls.add("POST", "/_sim/click")
+def click(call: ControlCall) -> Any:
+    """Tap a menu button: user, key."""
+    return call.pushed(call.room.people.click(call.account(), call.user(), call.text("key")))
+
+
+@calls.add("POST", "/_sim/view")
+def view(call: ControlCall) -> Any:
+    """Tap a menu button that opens a page: user, url."""
+    return call.pushed(call.room.people.view(call.account(), call.user(), call.text("url")))
+
+
+@calls.add("POST", "/_sim/push")
+def push(call: ControlCall) -> Any:
+    """Push anything: user, and fields {…} (the common ones are filled in) or xml (sent as it is)."""
+    account, user = call.account(), call.user()
+    if "xml" in call.fields:
+        xml = call.text("xml")
+        return call.pushed(call.room.people.raw(account, user, _parsed(xml), xml))
+    fields = call.fields.get("fields")
+    if not isinstance(fields, dict):
+        raise ControlError("fields must be an object")
+    return call.pushed(call.room.people.raw(account, user, fields))
+
+
+def _parsed(xml: str) -> dict[str, Any]:
+    """The fields of a hand-made push, for the record; a broken one is pushed as well, that is its point."""
+    try:
+        return parse(xml)
+    except MalformedError:
+        return {}
+
+
+def _target(call: ControlCall) -> tuple[Account, Ticket] | str:
+    if "ticket" in call.fields:
+        return tickets.find_by_ticket(call.world, call.text("ticket"))
+    if "scene" in call.fields:
+        account = call.account()
+        return account, tickets.find_by_scene(call.world, account, call.text("scene"))
+    if "image_message_id" in call.fields:
+        url = tickets.text_in_message(call.world, call.number("image_message_id"))
+    else:
+        url = call.text("url")
+    return tickets.find_by_url(call.world, url) or url

@@ -1,0 +1,55 @@
+"""What can be looked at: chats, menus, files, and the journals of pushes and calls."""
+
+from typing import Any
+
+from flask import Response
+
+from simulator.control.gate import Calls, ControlCall
+from simulator.errors import ControlError
+
+calls = Calls()
+
+
+@calls.add("GET", "/_sim/chats/<user>")
+def chat(call: ControlCall, user: str) -> Any:
+    """The chat on a person's phone: account, after (a message id). Messages {id, at, from, type, …}."""
+    after = call.number("after", 0)
+    contact = call.world.contact_of(call.account(), call.world.get_user(user))
+    with call.world.lock:
+        messages = [each for each in contact.messages if each["id"] > after]
+    return {
+        "openid": contact.openid,
+        "subscribed": contact.subscribed,
+        "typing": contact.typing_until > call.world.now(),
+        "messages": messages,
+    }
+
+
+@calls.add("GET", "/_sim/menu")
+def menu(call: ControlCall) -> Any:
+    """The menu under the chat: account. {"menu": null} when there is none."""
+    return {"menu": call.account().menu}
+
+
+@calls.add("GET", "/_sim/media/<app_id>/<media_id>")
+def media(call: ControlCall, app_id: str, media_id: str) -> Response:
+    """An uploaded file, as the pages show it."""
+    found = call.world.get_account(app_id).media.get(media_id)
+    if found is None:
+        raise ControlError("no such file", 404)
+    return Response(call.world.blobs.get(media_id), content_type=found.content_type)
+
+
+@calls.add("GET", "/_sim/pushes")
+def pushes(call: ControlCall) -> Any:
+    """The latest pushes, newest first: limit (100)."""
+    latest = list(call.world.pushes)[: -call.number("limit", 100) - 1 : -1]
+    return {"pushes": [each.as_json() for each in latest]}
+
+
+@calls.add("GET", "/_sim/calls")
+def api_calls(call: ControlCall) -> Any:
+    """The latest API calls, newest first, secrets masked: limit (100), path (how it begins)."""
+    begins = call.text("path", "")
+    latest = [each for each in reversed(list(call.world.calls)) if each.path.startswith(begins)]
+    return {"calls": [each.as_json() for each in latest[: call.number("limit", 100)]]}

@@ -1,0 +1,108 @@
+"""What the platform says when it refuses: numbers, and the words that come with them.
+
+Error codes: https://developers.weixin.qq.com/doc/offiaccount/Getting_Started/Global_Return_Code.html
+"""
+
+WORDS = {
+    -1: "system error",
+    40001: "invalid credential, access_token is invalid or not latest",
+    40002: "invalid grant_type",
+    40003: "invalid openid",
+    40004: "invalid media type",
+    40005: "invalid file type",
+    40006: "invalid meida size",
+    40007: "invalid media_id",
+    40008: "invalid message type",
+    40009: "invalid image size",
+    40013: "invalid appid",
+    40014: "invalid access_token",
+    40016: "invalid button size",
+    40017: "invalid button type",
+    40018: "invalid button name size",
+    40019: "invalid button key size",
+    40020: "invalid button url size",
+    40023: "invalid sub button size",
+    40024: "invalid sub button type",
+    40025: "invalid sub button name size",
+    40026: "invalid sub button key size",
+    40027: "invalid sub button url size",
+    40029: "invalid code",
+    40030: "invalid refresh_token",
+    40032: "invalid openid list size",
+    40033: "invalid charset. please check your request, if include \\uxxxx will create fail",
+    40035: "invalid parameter",
+    40037: "invalid template_id",
+    40052: "invalid action name",
+    40053: "invalid action info, please check document",
+    40054: "invalid sub button url domain",
+    40055: "invalid button url domain",
+    40066: "invalid url",
+    40092: "invalid remark",
+    40097: "invalid args",
+    40125: "invalid appsecret",
+    40163: "code been used",
+    40164: "invalid ip {detail} ipv6 ::ffff:{detail}, not in whitelist",
+    40200: "invalid account type",
+    41001: "access_token missing",
+    41002: "appid missing",
+    41004: "appsecret missing",
+    41005: "media data missing",
+    41008: "missing code",
+    42001: "access_token expired",
+    42002: "refresh_token expired",
+    42003: "code expired",
+    43001: "require GET method",
+    43002: "require POST method",
+    43004: "require subscribe",
+    43116: "this template is restricted",
+    44001: "empty media data",
+    44002: "empty post data",
+    44003: "empty news data",
+    44004: "empty content",
+    45002: "content size out of limit",
+    45008: "article size out of limit",
+    45009: "reach max api daily quota limit",
+    45011: "api minute-quota reach limit, must slower, retry next minute",
+    45015: "response out of time limit or subscription is canceled",
+    45029: "qrcode count out of limit",
+    45047: "out of response count limit",
+    45072: "invalid command",
+    45080: "cannot send typing status: no message in the last 30 seconds",
+    45081: "typing already set",
+    46003: "menu no exist",
+    47001: "data format error",
+    47003: "argument invalid! {detail}",
+    48001: "api unauthorized",
+    48006: "forbid to clear quota because of reaching the limit",
+    76001: "rid not found",
+    76002: "invalid rid",
+    76003: "cgi_path not found, please check",
+    76021: "cgi_path not found, please check",
+    76022: "could not use this cgi_path, no permission",
+}
+
+
+class ApiError(Exception):
+    """A refusal: HTTP 200 with `errcode`; `detail` goes into the words or, where they have no place for it, behind."""
+
+    def __init__(self, errcode: int, detail: str = "") -> None:
+        super().__init__(errcode, detail)
+        self.errcode = errcode
+        self.detail = detail
+
+    def answer(self, rid: str) -> dict[str, object]:
+        """The JSON body, with the request id at the end of the words."""
+        words = WORDS[self.errcode]
+        text = words.format(detail=self.detail) if "{detail}" in words else words
+        if self.detail and "{detail}" not in words:
+            text = f"{text} hint: [{self.detail}]"
+        return {"errcode": self.errcode, "errmsg": f"{text} rid: {rid}"}
+
+
+class ControlError(Exception):
+    """A mistake in using the control API: the caller reads `message`, `status` is the HTTP status."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status

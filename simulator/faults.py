@@ -1,0 +1,90 @@
+"""What goes wrong on purpose. Everything is off until somebody switches it on with POST /_sim/faults."""
+
+import random
+import threading
+import time
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from simulator.errors import ControlError
+
+
+@dataclass
+class Faults:
+    """Rates are 0 … 1. Faults of the API hit the paths that start with one of `paths` (empty: all of them)."""
+
+    # The API
+    paths: list[str] = field(default_factory=list)
+    latency_ms: int = 0  # every call takes this much longer
+    http_500_rate: float = 0.0  # HTTP 500 with an HTML page, nothing done
+    busy_rate: float = 0.0  # errcode -1, nothing done
+    html_rate: float = 0.0  # HTTP 200 with an HTML page, nothing done
+    drop_answer_rate: float = 0.0  # the call has its effect, the connection breaks before the answer
+    truncate_rate: float = 0.0  # the call has its effect, half of the JSON arrives
+    rotate_token_every: int = 0  # every so many calls all tokens become invalid
+    invalid_token_errcode: int = 40001  # or 40014, for a token that the platform does not know
+    unfollowed_errcode: int = 43004  # or 40003, for a template message to somebody who has left
+    quota: dict[str, int] = field(default_factory=dict)  # path -> calls a day, instead of the usual figure
+    rate_per_minute: dict[str, int] = field(default_factory=dict)  # path -> calls a minute (45011)
+    # Pushes
+    push_deadline_ms: int = 5000
+    push_deliveries: int = 3
+    push_spacing_ms: int = 5000
+    duplicate_push: int = 0  # so many more copies of each push, at the same moment
+    reorder_push: int = 0  # so many pushes are held back and then sent latest first
+    lower_case_events: bool = False  # `templatesendjobfinish`
+    omit_empty_event_key: bool = False
+    finish_status: str = "success"  # of TEMPLATESENDJOBFINISH
+    finish_delay_ms: int = 0
+    finish_lost_rate: float = 0.0  # no TEMPLATESENDJOBFINISH at all
+    seed: int | None = None  # the same seed makes the same calls fail
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+        self._lock = threading.Lock()
+        self._calls = 0
+
+    def happens(self, rate: float) -> bool:
+        """Throw the dice."""
+        return rate > 0 and self._random.random() < rate
+
+    def strikes(self, path: str) -> bool:
+        """Whether API faults apply to this path at all."""
+        return not self.paths or any(path.startswith(each) for each in self.paths)
+
+    def delay(self) -> None:
+        """Hold this call up."""
+        if self.latency_ms:
+            time.sleep(self.latency_ms / 1000)
+
+    def rotates_now(self) -> bool:
+        """True on every `rotate_token_every`-th call."""
+        if not self.rotate_token_every:
+            return False
+        with self._lock:
+            self._calls += 1
+            return self._calls % self.rotate_token_every == 0
+
+
+def changed(faults: Faults, wishes: dict[str, Any]) -> Faults:
+    """A new set with these wishes on top of the present ones; unknown names and wrong types are refused."""
+    kinds = {each.name: type(getattr(faults, each.name)) for each in fields(Faults)}
+    kinds["seed"] = int
+    values = {name: getattr(faults, name) for name in kinds}
+    for name, wish in wishes.items():
+        if name not in kinds:
+            raise ControlError(f"no fault {name!r}; there are: {', '.join(kinds)}")
+        values[name] = _checked(name, kinds[name], wish)
+    return Faults(**values)
+
+
+def _checked(name: str, kind: type, wish: Any) -> Any:
+    if wish is None and name == "seed":
+        return None
+    if kind is float and isinstance(wish, int):
+        return float(wish)
+    if kind is int and isinstance(wish, bool):
+        raise ControlError(f"{name} must be a number")
+    if not isinstance(wish, kind):
+        raise ControlError(f"{name} must be of type {kind.__name__}")
+    return wish

@@ -1,0 +1,5 @@
+"""The page at `/`: several phones side by side."""
+
+from flask import Blueprint
+
+bp = Blueprint("phones", __name__)

@@ -1,0 +1,1 @@
+"""The paths of api.weixin.qq.com and mp.weixin.qq.com, one module per noun."""

@@ -1,0 +1,95 @@
+"""Putting the simulator together and serving it."""
+
+from dataclasses import dataclass
+from multiprocessing.util import Finalize
+from pathlib import Path
+
+from flask import Flask
+from granian.constants import Interfaces
+from granian.log import LogLevels
+from granian.server import Server
+
+from simulator import docs, phones, store
+from simulator.blobs import Blobs
+from simulator.clock import Clock
+from simulator.control import acts, looks, setup, trade
+from simulator.control import gate as control
+from simulator.people import People
+from simulator.platform import custom, media, menu, openapi, qrcode, templates, tokens, users
+from simulator.platform import gate as platform
+from simulator.push import Postman
+from simulator.shop import Shops
+from simulator.state import World
+
+ENDPOINTS = [
+    endpoint
+    for module in (tokens, qrcode, menu, media, users, templates, custom, openapi)
+    for endpoint in module.endpoints.all
+]
+CONTROL_CALLS = [call for module in (setup, acts, looks, trade) for call in module.calls.all]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says."""
+
+    host: str
+    port: int
+    clock_file: Path | None
+    state_file: Path | None
+    threads: int
+
+
+def create_app(clock_file: Path | None = None, state_file: Path | None = None) -> Flask:
+    """The simulator as a WSGI application. Its state is in memory: serve it from one process only."""
+    world = World(Clock(clock_file), _blobs(state_file), store.read_state(state_file))
+    postman = Postman(world)
+    people = People(world, postman)
+    room = control.Room(world, people, postman, Shops(world))
+    app = Flask(__name__)
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]  # of the default provider
+    app.register_blueprint(platform.blueprint(world, people, ENDPOINTS))
+    app.register_blueprint(control.blueprint(room, CONTROL_CALLS))
+    app.register_blueprint(docs.blueprint(CONTROL_CALLS, [each.path for each in ENDPOINTS]))
+    app.register_blueprint(phones.bp)
+    app.add_url_rule("/healthz", "healthz", lambda: {"status": "ok"})
+    app.extensions["simulator"] = room
+    _close_at_exit(world, postman, state_file)
+    return app
+
+
+def serve(options: Options) -> None:
+    """Serve until SIGTERM or Ctrl-C. One process, many threads: most of them wait for somebody's callback."""
+    server = Server(
+        "simulator.server",
+        address=options.host,
+        port=options.port,
+        interface=Interfaces.WSGI,
+        workers=1,
+        blocking_threads=options.threads,
+        websockets=False,
+        log_level=LogLevels.error,
+        workers_kill_timeout=5,
+    )
+    server.serve(
+        target_loader=lambda *_: create_app(options.clock_file, options.state_file),
+        wrap_loader=False,
+    )
+
+
+def _blobs(state_file: Path | None) -> Blobs:
+    return Blobs(state_file.with_suffix(".media") if state_file else None)
+
+
+def _close_at_exit(world: World, postman: Postman, state_file: Path | None) -> None:
+    saver = store.Saver(state_file, world) if state_file else None
+    if saver is not None:
+        saver.start()
+
+    def close() -> None:
+        postman.close()
+        if saver is not None:
+            saver.finish()
+        world.blobs.close()
+
+    Finalize(None, close, exitpriority=1)  # granian's worker is a child process: no atexit there

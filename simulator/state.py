@@ -1,0 +1,227 @@
+"""Everything the fake platform remembers. Plain data; whoever changes it holds `World.lock`."""
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from simulator import ids
+from simulator.blobs import Blobs
+from simulator.clock import Clock
+from simulator.errors import ControlError
+from simulator.faults import Faults
+
+CHAT_LENGTH = 500  # messages that a phone keeps per account
+JOURNAL_LENGTH = 2000  # pushes, and API calls, that can be looked at afterwards
+
+
+@dataclass
+class Token:
+    """An access token: `superseded_at` is when a newer one of its channel took its place."""
+
+    value: str
+    channel: str  # "normal" or "stable": they never invalidate each other
+    issued_at: float
+    expires_at: float
+    superseded_at: float | None = None
+
+
+@dataclass
+class Ticket:
+    """A QR code. `expires_at` is None for a permanent one."""
+
+    ticket: str
+    url: str
+    action: str
+    scene: str
+    expires_at: float | None = None
+
+
+@dataclass
+class Media:
+    """An uploaded file; its bytes are in the blob store under `media_id`. Permanent if `expires_at` is None."""
+
+    media_id: str
+    type: str
+    filename: str
+    content_type: str
+    created_at: float
+    expires_at: float | None = None
+
+
+@dataclass
+class Contact:
+    """What an account and a person have in common; exists before they follow and after they leave."""
+
+    openid: str
+    user_id: str
+    subscribed: bool = False
+    subscribe_time: int = 0
+    subscribe_scene: str = "ADD_SCENE_OTHERS"
+    qr_scene: int = 0
+    qr_scene_str: str = ""
+    remark: str = ""
+    last_spoke_at: float = 0.0
+    typing_until: float = 0.0
+    credits: dict[str, list[float]] = field(default_factory=dict)  # kind -> [ends_at, messages left]
+    messages: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class Account:
+    """An official account, as its owner set it up in the platform's console."""
+
+    app_id: str
+    secret: str
+    token: str = ""
+    aes_key: str = ""
+    gh_id: str = ""
+    name: str = ""
+    mode: str = "plain"
+    callback_url: str = ""
+    unionid: bool = False  # bound to an open-platform account
+    allowed_ips: list[str] = field(default_factory=list)  # empty: no white list
+    templates: list[dict[str, str]] = field(default_factory=list)  # empty: any template id is taken
+    web_domains: list[str] = field(default_factory=list)  # empty: OAuth may return anywhere
+    tokens: dict[str, Token] = field(default_factory=dict)
+    forced_at: list[float] = field(default_factory=list)  # stable_token with force_refresh
+    tickets: dict[str, Ticket] = field(default_factory=dict)
+    ticket_of_url: dict[str, str] = field(default_factory=dict)
+    ticket_of_scene: dict[str, str] = field(default_factory=dict)
+    menu: dict[str, Any] | None = None
+    media: dict[str, Media] = field(default_factory=dict)
+    contacts: dict[str, Contact] = field(default_factory=dict)
+    sent_messages: dict[str, list[float]] = field(default_factory=dict)  # client_msg_id -> [msgid, sent_at]
+    usage: dict[str, list[int]] = field(default_factory=dict)  # path -> [day, calls]
+    clearings: dict[str, int] = field(default_factory=dict)  # month -> quota clearings
+    jsapi_ticket: list[Any] = field(default_factory=list)  # [ticket, expires_at]
+
+
+@dataclass
+class User:
+    """A person with a phone. One openid per account, one unionid over all."""
+
+    id: str
+    name: str
+    unionid: str
+    openids: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Shop:
+    """The merchant's shop that reports orders; see shop.py."""
+
+    name: str
+    account: str
+    base_url: str
+    key: str
+    secret: str
+    products: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class Order:
+    """What a person bought in the simulated shop."""
+
+    order_no: str
+    shop: str
+    user_id: str
+    openid: str
+    lines: list[dict[str, Any]]
+    paid_at: str
+    completed_at: str | None = None
+    refunds: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class State:
+    """What survives a restart when there is a state file."""
+
+    accounts: dict[str, Account] = field(default_factory=dict)
+    users: dict[str, User] = field(default_factory=dict)
+    shops: dict[str, Shop] = field(default_factory=dict)
+    orders: dict[str, Order] = field(default_factory=dict)
+    last_id: int = 0
+
+
+class World:
+    """The state with its lock, its clock and its faults, and what is forgotten at exit (journals, grants)."""
+
+    def __init__(self, clock: Clock, blobs: Blobs, state: State | None = None) -> None:
+        self.lock = threading.RLock()
+        self.clock = clock
+        self.blobs = blobs
+        self.faults = Faults()
+        self.calls: deque[Any] = deque(maxlen=JOURNAL_LENGTH)
+        self.pushes: deque[Any] = deque(maxlen=JOURNAL_LENGTH)
+        self.grants: dict[str, Any] = {}  # OAuth codes and tokens
+        self.limits: dict[str, int | None] = {}  # path -> calls a day
+        self.state = state or State()
+        self._ids: Iterator[int] = itertools.count(self.state.last_id + 1)
+        self.changes = 0  # grows with everything that may have changed the state
+
+    def now(self) -> float:
+        """The simulated time, seconds since the epoch."""
+        return self.clock.now()
+
+    def next_id(self) -> int:
+        """1, 2, 3 …: one sequence for everything, so that later things have greater numbers."""
+        self.state.last_id = next(self._ids)
+        return self.state.last_id
+
+    def next_msgid(self) -> int:
+        """A 64-bit number that no other message has, also after a restart without a state file."""
+        return (int(self.now()) << 24) + (self.next_id() & 0xFFFFFF)
+
+    def reset(self) -> None:
+        """Forget everything and switch all faults off; the clock stays."""
+        with self.lock:
+            self.state = State()
+            self._ids = itertools.count(1)
+            self.faults = Faults()
+            self.grants.clear()
+            self.calls.clear()
+            self.pushes.clear()
+            self.blobs.clear()
+
+    def get_account(self, app_id: str | None) -> Account:
+        """The account with this app id (or gh id, or name); without one, the only account there is."""
+        accounts = self.state.accounts
+        if app_id in accounts:
+            return accounts[app_id]
+        if not app_id and len(accounts) == 1:
+            return next(iter(accounts.values()))
+        for account in accounts.values():
+            if app_id and app_id in (account.gh_id, account.name):
+                return account
+        raise ControlError(f"no account {app_id!r}" if app_id else "say which account", 404)
+
+    def get_user(self, wanted: str) -> User:
+        """The person with this id, openid or name."""
+        users = self.state.users
+        if wanted in users:
+            return users[wanted]
+        for account in self.state.accounts.values():
+            if contact := account.contacts.get(wanted):
+                return users[contact.user_id]
+        for user in users.values():
+            if wanted and user.name == wanted:
+                return user
+        raise ControlError(f"no user {wanted!r}", 404)
+
+    def contact_of(self, account: Account, user: User) -> Contact:
+        """The contact between the two; a person gets an openid the moment somebody asks for it."""
+        with self.lock:
+            openid = user.openids.setdefault(account.app_id, ids.openid(account.app_id))
+            return account.contacts.setdefault(openid, Contact(openid, user.id))
+
+    def add_message(self, contact: Contact, sender: str, kind: str, **content: Any) -> int:
+        """Show a message in the person's chat and return its id; the oldest ones scroll out."""
+        with self.lock:
+            message = {"id": self.next_id(), "at": self.now(), "from": sender, "type": kind, **content}
+            contact.messages.append(message)
+            if len(contact.messages) > CHAT_LENGTH:
+                del contact.messages[:-CHAT_LENGTH]
+            return int(message["id"])
