@@ -12,7 +12,6 @@ from simulator.replies import media_url
 from simulator.state import Account, Contact, Ticket, User, World
 
 
-
 class People:
     """Everything the phones can do. Each method changes the world, then pushes, and returns the push."""
 
@@ -97,9 +96,7 @@ class People:
 
     def _scanned(self, account: Account, contact: Contact, ticket: Ticket) -> Push:
         credits.grant(self._world, contact, "scan")
-        return self._event(
-            account, contact, "SCAN", EventKey=ticket.scene, Ticket=ticket.ticket
-        )
+        return self._event(account, contact, "SCAN", EventKey=ticket.scene, Ticket=ticket.ticket)
 
     def _subscribe(self, contact: Contact, ticket: Ticket | None) -> None:
         contact.subscribed = True

@@ -65,7 +65,9 @@ class Contact:
     remark: str = ""
     last_spoke_at: float = 0.0
     typing_until: float = 0.0
-    credits: dict[str, list[float]] = field(default_factory=dict)  # kind -> [ends_at, messages left]
+    credits: dict[str, list[float]] = field(
+        default_factory=dict
+    )  # kind -> [ends_at, messages left]
     messages: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -93,7 +95,9 @@ class Account:
     menu: dict[str, Any] | None = None
     media: dict[str, Media] = field(default_factory=dict)
     contacts: dict[str, Contact] = field(default_factory=dict)
-    sent_messages: dict[str, list[float]] = field(default_factory=dict)  # client_msg_id -> [msgid, sent_at]
+    sent_messages: dict[str, list[float]] = field(
+        default_factory=dict
+    )  # client_msg_id -> [msgid, sent_at]
     usage: dict[str, list[int]] = field(default_factory=dict)  # path -> [day, calls]
     clearings: dict[str, int] = field(default_factory=dict)  # month -> quota clearings
     jsapi_ticket: list[Any] = field(default_factory=list)  # [ticket, expires_at]
@@ -220,7 +224,13 @@ class World:
     def add_message(self, contact: Contact, sender: str, kind: str, **content: Any) -> int:
         """Show a message in the person's chat and return its id; the oldest ones scroll out."""
         with self.lock:
-            message = {"id": self.next_id(), "at": self.now(), "from": sender, "type": kind, **content}
+            message = {
+                "id": self.next_id(),
+                "at": self.now(),
+                "from": sender,
+                "type": kind,
+                **content,
+            }
             contact.messages.append(message)
             if len(contact.messages) > CHAT_LENGTH:
                 del contact.messages[:-CHAT_LENGTH]

@@ -158,7 +158,9 @@ def user_json(world: World, user: User) -> dict[str, Any]:
 
 
 def _account_json(account: Account) -> dict[str, Any]:
-    shown = {name: getattr(account, name) for name in _SETTINGS if name not in ("secret", "aes_key")}
+    shown = {
+        name: getattr(account, name) for name in _SETTINGS if name not in ("secret", "aes_key")
+    }
     followers = sum(1 for each in account.contacts.values() if each.subscribed)
     return {"app_id": account.app_id, "followers": followers} | shown
 
