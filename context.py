@@ -35,7 +35,7 @@ class Context:
 
     @cached_property
     def redis(self) -> redis.Redis:
-        """Redis for requests: 0.3 s and no second try, because redis-py's own patience is a minute (libraries.md D1)."""
+        """Redis for requests: 0.3 s and no second try; redis-py's own patience is a minute."""
         return redis.Redis.from_url(
             self.settings.redis_url,
             socket_timeout=0.3,

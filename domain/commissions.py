@@ -22,7 +22,7 @@ from domain.errors import LedgerBroken
 from domain.ledger import Entry
 from domain.models import Commission, Hold
 from domain.money import remaining_after_refund, share
-from domain.rules import PlanLine, RuleVersion, Share, Upline, plan
+from domain.rules import PlanLine, RuleVersion, Share, Upline, earners_of, plan
 from domain.tally import Changes
 
 FROZEN: Final = "frozen"
@@ -76,25 +76,24 @@ def accrue(session: Session, account_id: int, orders: Sequence[Accruing], now: d
             )  # fmt: skip
         due_at = None if order.due_at is None else to_db(order.due_at)
         earned: dict[tuple[int, int], int] = defaultdict(int)
-        for one in _within_budget(order):
+        for earner_id, one in _within_budget(order):
             rows.append(
-                (account_id, "order", order.order_id, one.line_no, one.level, one.member_id, one.base_fen, one.rate_bps,
+                (account_id, "order", order.order_id, one.line_no, one.level, earner_id, one.base_fen, one.rate_bps,
                  one.share_bps, one.amount_fen, 0, FROZEN, due_at, to_db(now))
             )  # fmt: skip
             key = f"accrue-{order.order_id}-{one.line_no}-{one.level}"
-            assert one.member_id is not None
             entries.append(
                 Entry(
                     key,
                     account_id,
-                    one.member_id,
+                    earner_id,
                     ledger.COMMISSION,
                     ledger.FROZEN,
                     one.amount_fen,
                     "accrue",
                 )
             )
-            earned[one.member_id, one.level] += one.amount_fen
+            earned[earner_id, one.level] += one.amount_fen
         for (member_id, level), amount_fen in earned.items():
             changes.add(member_id, level, earned_fen=amount_fen, frozen_fen=amount_fen)
             news.append(
@@ -110,11 +109,11 @@ def accrue(session: Session, account_id: int, orders: Sequence[Accruing], now: d
     notices.tell(session, news, now)
 
 
-def _within_budget(order: Accruing) -> list[Share]:
+def _within_budget(order: Accruing) -> list[tuple[int, Share]]:
     """The shares that somebody earns; refuses, never trims, when a line would pay more than its terms allow."""
     paid: dict[int, int] = defaultdict(int)
-    shares = [one for one in order.shares() if one.member_id is not None]
-    for one in shares:
+    earners = earners_of(order.shares())
+    for _, one in earners:
         paid[one.line_no] += one.amount_fen
     for line in order.lines:
         allowed = line.base_fen
@@ -124,7 +123,7 @@ def _within_budget(order: Accruing) -> list[Share]:
             raise LedgerBroken(
                 "commissions exceed the budget", order=order.order_no, line_no=line.line_no
             )
-    return shares
+    return earners
 
 
 # --- freeze and settlement ------------------------------------------------------------------------------------------

@@ -26,6 +26,8 @@ from sqlalchemy.pool import NullPool
 from domain.errors import Busy
 
 T = TypeVar("T")
+Rows = CursorResult[*tuple[Any, ...]]
+"""What a statement for the driver returned: rows of any columns."""
 
 # Deadlock or Galera certification, lock wait, snapshot conflict, node not ready, read-only after a failover,
 # connection lost in its spellings, and TiDB's write conflicts. 1062 is not here: it is the "already done" answer.
@@ -54,7 +56,7 @@ class Sql:
         """The statement as the driver of `dialect` takes it."""
         return self._qmark if dialect == "sqlite" else self._format
 
-    def __call__(self, session: Session, *params: Any) -> CursorResult[Any]:
+    def __call__(self, session: Session, *params: Any) -> Rows:
         connection = session.connection()
         return connection.exec_driver_sql(self.text_for(connection.dialect.name), params)
 
@@ -66,9 +68,7 @@ class Sql:
         text = self.text_for(connection.dialect.name)
         return connection.exec_driver_sql(text, list(rows)).rowcount
 
-    def among(
-        self, session: Session, params: Sequence[Any], values: Iterable[Any]
-    ) -> CursorResult[Any]:
+    def among(self, session: Session, params: Sequence[Any], values: Iterable[Any]) -> Rows:
         """Run with `(??)` replaced by a list as long as `values`, whose members follow `params`."""
         items = list(values)
         connection = session.connection()
@@ -80,7 +80,7 @@ class Sql:
 
 def changed(result: Any) -> int:
     """Rows that a guarded UPDATE or DELETE changed: 0 means that somebody was first."""
-    return cast("CursorResult[Any]", result).rowcount
+    return cast(Rows, result).rowcount
 
 
 def to_db(instant: datetime) -> str:
@@ -301,6 +301,17 @@ class Database:
             yield session
         finally:
             session.close()
+
+    @contextmanager
+    def snapshot(self) -> Generator[Session]:
+        """A read of one instant, however many statements: for proofs and exports beside running doors."""
+        if self.is_sqlite:
+            with self.reading() as session:
+                yield session
+            return
+        engine = self.engine.execution_options(isolation_level="REPEATABLE READ")
+        with Session(engine, autoflush=False, info={"memory": self.memory}) as session:
+            yield session
 
     def dispose(self) -> None:
         """Close every pooled connection (before a fork, at the end of a process)."""

@@ -1,4 +1,4 @@
-"""What the domain refuses, as data: a stable code, an HTTP-like status for the doors, and facts. Words are in texts.py."""
+"""What the domain refuses, as data: a stable code, an HTTP-like status, and facts. Words are in texts.py."""
 
 from __future__ import annotations
 

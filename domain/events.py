@@ -24,7 +24,8 @@ _INSERT = Sql(
     "INSERT INTO event (account_id, push_key, kind, member_id, scene_id, detail, at) VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 _INSERT_NEW = Sql(
-    "INSERT IGNORE INTO event (account_id, push_key, kind, member_id, scene_id, detail, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    "INSERT IGNORE INTO event (account_id, push_key, kind, member_id, scene_id, detail, at)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)",
     sqlite="INSERT OR IGNORE INTO event (account_id, push_key, kind, member_id, scene_id, detail, at)"
     " VALUES (?, ?, ?, ?, ?, ?, ?)",
 )

@@ -71,7 +71,10 @@ def post(session: Session, entries: Sequence[Entry], now: datetime) -> None:
     _INSERT.many(
         session,
         [
-            (one.key, one.account_id, one.member_id, one.source, one.destination, one.amount_fen, one.reason, to_db(now))
+            (
+                one.key, one.account_id, one.member_id, one.source, one.destination, one.amount_fen, one.reason,
+                to_db(now),
+            )
             for one in entries
         ],
     )  # fmt: skip

@@ -113,7 +113,7 @@ def summary(session: Session, account_id: int, openid: str) -> Summary | None:
     )  # fmt: skip
     for row in rows:
         if row.level is not None:
-            result.levels[row.level] = Figures(*(int(value) for value in row[9:17]))
+            result.levels[row.level] = Figures(*map(int, row[9:17]))
     return result
 
 
@@ -254,7 +254,8 @@ def _person(row: Any) -> Person:
 
 
 _JOIN = Sql(
-    "INSERT INTO member (account_id, openid, code, status, grade, promoter, following, follow_changed_at, joined_at, muted)"
+    "INSERT INTO member"
+    " (account_id, openid, code, status, grade, promoter, following, follow_changed_at, joined_at, muted)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 CODE_LENGTH: Final = 7

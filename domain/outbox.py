@@ -16,7 +16,7 @@ from typing import Any, Final
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from domain.db import Sql, changed, from_db, maybe_from_db, to_db, to_json
+from domain.db import Sql, changed, maybe_from_db, to_db, to_json
 from domain.models import Outbox
 
 NOTICE: Final = "notice"
@@ -35,7 +35,8 @@ _INSERT = Sql(
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _INSERT_NEW = Sql(
-    "INSERT IGNORE INTO outbox (account_id, member_id, topic, dedupe_key, payload, state, attempts, next_at, created_at)"
+    "INSERT IGNORE INTO outbox"
+    " (account_id, member_id, topic, dedupe_key, payload, state, attempts, next_at, created_at)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     sqlite="INSERT OR IGNORE INTO outbox (account_id, member_id, topic, dedupe_key, payload, state, attempts, next_at,"
     " created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -219,5 +220,4 @@ def list_rows(
 
 def oldest_due(session: Session) -> datetime | None:
     """The due instant of the oldest row that still waits: its age is the outbox's health."""
-    value = session.scalar(select(func.min(Outbox.next_at)).where(Outbox.state == "pending"))
-    return None if value is None else from_db(value) if isinstance(value, str) else value
+    return session.scalar(select(func.min(Outbox.next_at)).where(Outbox.state == "pending"))

@@ -1,4 +1,4 @@
-"""退款: goods paid back, partly or in full, at any moment: before the payment is known, while frozen, after settlement."""
+"""退款: goods paid back in part or in full, before the payment is known, while frozen, or after settlement."""
 
 from __future__ import annotations
 
@@ -63,8 +63,9 @@ class Taken:
 
 
 _INSERT = Sql(
-    "INSERT INTO refund (account_id, order_no, refund_no, order_id, content_hash, status, goods_fen, shipping_refund_fen,"
-    " created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO refund"
+    " (account_id, order_no, refund_no, order_id, content_hash, status, goods_fen, shipping_refund_fen, created_at)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _INSERT_LINE = Sql("INSERT INTO refund_line (refund_id, line_no, refund_fen) VALUES (?, ?, ?)")
 _ORDER = "SELECT id, status, member_id, uplines FROM orders WHERE account_id = ? AND order_no = ?"
@@ -81,7 +82,8 @@ _REFUND_ORDER = Sql(
     " WHERE id = ? AND refunded_fen + ? <= paid_fen AND shipping_refunded_fen + ? <= shipping_fen"
 )
 _REFUND_LINE = Sql(
-    "UPDATE order_line SET refunded_fen = refunded_fen + ? WHERE order_id = ? AND line_no = ? AND refunded_fen + ? <= paid_fen"
+    "UPDATE order_line SET refunded_fen = refunded_fen + ?"
+    " WHERE order_id = ? AND line_no = ? AND refunded_fen + ? <= paid_fen"
 )
 _REFUNDED = Sql(
     "SELECT line_no, refunded_fen FROM order_line WHERE order_id = ? AND refunded_fen > 0 ORDER BY line_no"

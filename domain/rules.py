@@ -181,6 +181,11 @@ def _share(
     return Share(line.line_no, level, member_id, line.base_fen, rate, part, amount, nobody)
 
 
+def earners_of(shares: Sequence[Share]) -> list[tuple[int, Share]]:
+    """(member id, share) of the shares that somebody earns."""
+    return [(one.member_id, one) for one in shares if one.member_id is not None]
+
+
 def add(
     session: Session,
     account_id: int,

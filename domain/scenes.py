@@ -1,4 +1,4 @@
-"""场景值 and 带参二维码: opaque codes that lead to a promoter, a channel or a product, and what WeChat issued for them."""
+"""场景值 and 带参二维码: opaque codes of promoters, channels and products, and what WeChat issued for them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from domain.secrets import random_code
 
 CODE_LENGTH: Final = 12
 RENEW_BEFORE_DAYS: Final = 5
-"""A temporary code is made anew when it has fewer days to live: a poster that is sent today must still work next week."""
+"""A temporary code with fewer days to live is made anew: a poster sent today must work next week."""
 
 
 def of_member(session: Session, account_id: int, member_id: int, now: datetime) -> Scene:

@@ -1,4 +1,4 @@
-"""Encryption at rest, blind indexes and random codes. The only domain module that may import cryptography and argon2."""
+"""Encryption at rest, blind indexes, random codes. Only this domain module imports cryptography and argon2."""
 
 from __future__ import annotations
 
