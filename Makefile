@@ -48,9 +48,9 @@ migration: venv-dev ## a new migration from the difference between models and mi
 	$(PY) -m ruff check --fix --quiet migrations/versions
 	$(PY) -m ruff format --quiet migrations/versions
 
-lock: ## pin and hash what pyproject.toml asks for (needs uv)
+lock: ## pin and hash what pyproject.toml asks for (needs uv; uv.lock, which names registries, stays out of git)
 	@command -v uv >/dev/null || { echo 'make lock needs uv: python3 -m pip install uv' >&2; exit 1; }
-	uv lock --upgrade
+	uv lock
 	uv export --quiet --no-emit-project --no-header --format requirements-txt --no-dev -o requirements.lock
 	uv export --quiet --no-emit-project --no-header --format requirements-txt --all-groups -o requirements-dev.lock
 	@! grep -nE 'https?://|--.*index' requirements.lock requirements-dev.lock || { echo 'a lock names an address' >&2; exit 1; }

@@ -15,7 +15,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Column, Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -56,6 +56,25 @@ def current(connection: Connection) -> str | None:
 def newest() -> str | None:
     """The version that this release of Banyan wants; None before the first migration is written."""
     return ScriptDirectory.from_config(config()).get_current_head()
+
+
+def default_differs(
+    _context: MigrationContext,
+    _column: Column[Any],
+    _model_column: Column[Any],
+    found: str | None,
+    _model_default: object,
+    wanted: str | None,
+) -> bool:
+    """Whether a server default is another one, and not just the engine's own spelling of ours."""
+    return _plain(found) != _plain(wanted)
+
+
+def _plain(default: str | None) -> str | None:
+    if default is None:
+        return None
+    bare = default.strip("()").strip("'").lower()
+    return {"false": "0", "true": "1"}.get(bare, bare)
 
 
 def is_current(connection: Connection) -> bool:

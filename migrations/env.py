@@ -12,7 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy.dialects import mysql
 
 from domain.models import Base, Instant
-from migrations import append_only
+from migrations import append_only, default_differs
 
 
 def _render_item(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[False]:
@@ -45,7 +45,7 @@ context.configure(
     # SQLite can hardly alter a table; batch operations copy it there, and are plain ALTERs on MariaDB.
     render_as_batch=True,
     compare_type=True,
-    compare_server_default=True,
+    compare_server_default=default_differs,
     render_item=_render_item,
     process_revision_directives=_complete,
 )
