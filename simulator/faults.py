@@ -11,31 +11,35 @@ from simulator.errors import ControlError
 
 @dataclass
 class Faults:
-    """Rates are 0 … 1. Faults of the API hit the paths that start with one of `paths` (empty: all of them)."""
+    """Rates are 0 … 1; API faults strike the paths that begin with one of `paths`."""
 
     # The API
-    paths: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)  # where API faults strike; empty: everywhere
     latency_ms: int = 0  # every call takes this much longer
     http_500_rate: float = 0.0  # HTTP 500 with an HTML page, nothing done
     busy_rate: float = 0.0  # errcode -1, nothing done
     html_rate: float = 0.0  # HTTP 200 with an HTML page, nothing done
-    drop_answer_rate: float = 0.0  # the call has its effect, the connection breaks before the answer
+    drop_answer_rate: float = (
+        0.0  # the call has its effect, the connection breaks before the answer
+    )
     truncate_rate: float = 0.0  # the call has its effect, half of the JSON arrives
     rotate_token_every: int = 0  # every so many calls all tokens become invalid
     invalid_token_errcode: int = 40001  # or 40014, for a token that the platform does not know
     unfollowed_errcode: int = 43004  # or 40003, for a template message to somebody who has left
-    quota: dict[str, int] = field(default_factory=dict)  # path -> calls a day, instead of the usual figure
+    quota: dict[str, int] = field(
+        default_factory=dict
+    )  # path -> calls a day, instead of the usual figure
     rate_per_minute: dict[str, int] = field(default_factory=dict)  # path -> calls a minute (45011)
     # Pushes
-    push_deadline_ms: int = 5000
-    push_deliveries: int = 3
-    push_spacing_ms: int = 5000
+    push_deadline_ms: int = 5000  # how long an answer is waited for
+    push_deliveries: int = 3  # attempts in all
+    push_spacing_ms: int = 5000  # between two attempts
     duplicate_push: int = 0  # so many more copies of each push, at the same moment
     reorder_push: int = 0  # so many pushes are held back and then sent latest first
     lower_case_events: bool = False  # `templatesendjobfinish`
-    omit_empty_event_key: bool = False
+    omit_empty_event_key: bool = False  # a plain subscribe has no EventKey at all
     finish_status: str = "success"  # of TEMPLATESENDJOBFINISH
-    finish_delay_ms: int = 0
+    finish_delay_ms: int = 0  # TEMPLATESENDJOBFINISH comes late
     finish_lost_rate: float = 0.0  # no TEMPLATESENDJOBFINISH at all
     seed: int | None = None  # the same seed makes the same calls fail
 

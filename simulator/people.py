@@ -5,12 +5,11 @@ https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Receiving_ev
 
 from typing import Any
 
-from simulator import credits, tickets
+from simulator import credits
 from simulator.errors import ControlError
 from simulator.push import Postman, Push
 from simulator.replies import media_url
 from simulator.state import Account, Contact, Ticket, User, World
-
 
 
 class People:
@@ -97,9 +96,7 @@ class People:
 
     def _scanned(self, account: Account, contact: Contact, ticket: Ticket) -> Push:
         credits.grant(self._world, contact, "scan")
-        return self._event(
-            account, contact, "SCAN", EventKey=ticket.scene, Ticket=ticket.ticket
-        )
+        return self._event(account, contact, "SCAN", EventKey=ticket.scene, Ticket=ticket.ticket)
 
     def _subscribe(self, contact: Contact, ticket: Ticket | None) -> None:
         contact.subscribed = True

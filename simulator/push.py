@@ -75,7 +75,9 @@ class Postman:
         self._held: list[Push] = []
         self._held_lock = threading.Lock()
 
-    def push(self, account: Account, contact: Contact, fields: dict[str, Any], xml: str = "") -> Push:
+    def push(
+        self, account: Account, contact: Contact, fields: dict[str, Any], xml: str = ""
+    ) -> Push:
         """Start the delivery of these fields (or of this ready-made XML) and return at once."""
         push = self._prepare(account, contact, fields, xml)
         for _ in range(self._world.faults.duplicate_push):
@@ -101,7 +103,9 @@ class Postman:
         self._timer.stop()
         self._senders.shutdown(wait=False, cancel_futures=True)
 
-    def _prepare(self, account: Account, contact: Contact, fields: dict[str, Any], xml: str) -> Push:
+    def _prepare(
+        self, account: Account, contact: Contact, fields: dict[str, Any], xml: str
+    ) -> Push:
         fields = fields if xml else self._disfigured(fields)
         xml = xml or envelope.render(fields)
         push = Push(self._world.next_id(), account, contact, fields, xml, self._world.now())
@@ -139,7 +143,11 @@ class Postman:
         with self._held_lock:
             held, self._held = self._held, []
         if held:
-            self._senders.submit(lambda: [self._attempt(push) for push in reversed(held)])
+            self._senders.submit(self._attempt_all, held[::-1])
+
+    def _attempt_all(self, pushes: list[Push]) -> None:
+        for push in pushes:
+            self._attempt(push)
 
     def _attempt(self, push: Push) -> None:
         account = push.account
@@ -178,7 +186,12 @@ class Postman:
 
     def _request(self, method: str, url: str, body: str | None) -> dict[str, Any]:
         started = time.perf_counter()
-        delivery: dict[str, Any] = {"at": self._world.now(), "status": None, "body": "", "error": None}
+        delivery: dict[str, Any] = {
+            "at": self._world.now(),
+            "status": None,
+            "body": "",
+            "error": None,
+        }
         try:
             answer = self._http.request(
                 method,

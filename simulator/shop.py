@@ -140,7 +140,9 @@ class Shops:
         return datetime.fromtimestamp(int(self._world.now()), UTC).isoformat()
 
 
-def _refund_lines(order: Order, line_no: int | None, refund_fen: int | None) -> list[dict[str, int]]:
+def _refund_lines(
+    order: Order, line_no: int | None, refund_fen: int | None
+) -> list[dict[str, int]]:
     lines = []
     for line in order.lines:
         if line_no not in (None, line["line_no"]):

@@ -31,7 +31,9 @@ class ControlCall:
     def __init__(self, room: Room) -> None:
         self.room = room
         self.world = room.world
-        self.fields: dict[str, Any] = _body() if request.method == "POST" else request.args.to_dict()
+        self.fields: dict[str, Any] = (
+            _body() if request.method == "POST" else request.args.to_dict()
+        )
 
     def text(self, name: str, default: str | None = None) -> str:
         """A text field; without a default it must be there."""

@@ -5,7 +5,9 @@ from simulator.errors import ApiError
 from simulator.state import Account, Token, World
 
 LIFETIME_SECONDS = 7200
-OVERLAP_SECONDS = 300  # an old token of the normal channel; also how long before expiry a stable one is replaced
+OVERLAP_SECONDS = (
+    300  # an old token of the normal channel; also how long before expiry a stable one is replaced
+)
 _KEPT_SECONDS = 86_400  # how long an expired token is still called expired instead of unknown
 
 
@@ -32,7 +34,7 @@ def account_of_token(world: World, value: str | None) -> Account:
     if not value:
         raise ApiError(41001)
     now = world.now()
-    for account in world.state.accounts.values():
+    for account in world.accounts:
         if token := account.tokens.get(value):
             _check(token, now)
             return account
@@ -79,7 +81,7 @@ def current_or_new(world: World, account: Account) -> Token:
 def rotate_all(world: World) -> None:
     """Make every token of every account invalid, as a console reset of the secret does."""
     with world.lock:
-        for account in world.state.accounts.values():
+        for account in world.accounts:
             for token in account.tokens.values():
                 token.superseded_at = world.now() - OVERLAP_SECONDS
 

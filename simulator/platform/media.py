@@ -87,7 +87,13 @@ def find(call: ApiCall, media_id: object) -> Media:
 
 
 def _store(
-    call: ApiCall, kind: str, limit: int, file_types: tuple[str, ...], *, size_errcode: int, days: bool
+    call: ApiCall,
+    kind: str,
+    limit: int,
+    file_types: tuple[str, ...],
+    *,
+    size_errcode: int,
+    days: bool,
 ) -> Media:
     content = call.upload.read()
     if not content:
