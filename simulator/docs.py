@@ -26,7 +26,8 @@ Calls below answer JSON; a mistake answers 4xx with <code>{"error": "…"}</code
 <code>account</code> is an app id and may be left out while there is only one account;
 <code>user</code> is a user id, a name or an openid.</p>
 <h2>Control</h2>
-<dl>{% for each in calls %}<dt>{{ each.method }} {{ each.path }}</dt><dd>{{ each.handler.__doc__ }}</dd>{% endfor %}</dl>
+<dl>{% for each in calls %}
+<dt>{{ each.method }} {{ each.path }}</dt><dd>{{ each.handler.__doc__ }}</dd>{% endfor %}</dl>
 <h2>Faults</h2>
 <dl>{% for name, default, comment in faults %}<dt>{{ name }} = {{ default }}</dt><dd>{{ comment }}</dd>{% endfor %}</dl>
 <h2>The platform's own paths</h2>

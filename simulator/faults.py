@@ -11,10 +11,10 @@ from simulator.errors import ControlError
 
 @dataclass
 class Faults:
-    """Rates are 0 … 1. Faults of the API hit the paths that start with one of `paths` (empty: all of them)."""
+    """Rates are 0 … 1; API faults strike the paths that begin with one of `paths`."""
 
     # The API
-    paths: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)  # where API faults strike; empty: everywhere
     latency_ms: int = 0  # every call takes this much longer
     http_500_rate: float = 0.0  # HTTP 500 with an HTML page, nothing done
     busy_rate: float = 0.0  # errcode -1, nothing done
@@ -31,15 +31,15 @@ class Faults:
     )  # path -> calls a day, instead of the usual figure
     rate_per_minute: dict[str, int] = field(default_factory=dict)  # path -> calls a minute (45011)
     # Pushes
-    push_deadline_ms: int = 5000
-    push_deliveries: int = 3
-    push_spacing_ms: int = 5000
+    push_deadline_ms: int = 5000  # how long an answer is waited for
+    push_deliveries: int = 3  # attempts in all
+    push_spacing_ms: int = 5000  # between two attempts
     duplicate_push: int = 0  # so many more copies of each push, at the same moment
     reorder_push: int = 0  # so many pushes are held back and then sent latest first
     lower_case_events: bool = False  # `templatesendjobfinish`
-    omit_empty_event_key: bool = False
+    omit_empty_event_key: bool = False  # a plain subscribe has no EventKey at all
     finish_status: str = "success"  # of TEMPLATESENDJOBFINISH
-    finish_delay_ms: int = 0
+    finish_delay_ms: int = 0  # TEMPLATESENDJOBFINISH comes late
     finish_lost_rate: float = 0.0  # no TEMPLATESENDJOBFINISH at all
     seed: int | None = None  # the same seed makes the same calls fail
 

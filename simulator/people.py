@@ -5,7 +5,7 @@ https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Receiving_ev
 
 from typing import Any
 
-from simulator import credits, tickets
+from simulator import credits
 from simulator.errors import ControlError
 from simulator.push import Postman, Push
 from simulator.replies import media_url

@@ -143,7 +143,11 @@ class Postman:
         with self._held_lock:
             held, self._held = self._held, []
         if held:
-            self._senders.submit(lambda: [self._attempt(push) for push in reversed(held)])
+            self._senders.submit(self._attempt_all, held[::-1])
+
+    def _attempt_all(self, pushes: list[Push]) -> None:
+        for push in pushes:
+            self._attempt(push)
 
     def _attempt(self, push: Push) -> None:
         account = push.account

@@ -92,6 +92,7 @@ class Account:
     tickets: dict[str, Ticket] = field(default_factory=dict)
     ticket_of_url: dict[str, str] = field(default_factory=dict)
     ticket_of_scene: dict[str, str] = field(default_factory=dict)
+    permanent_tickets: int = 0
     menu: dict[str, Any] | None = None
     media: dict[str, Media] = field(default_factory=dict)
     contacts: dict[str, Contact] = field(default_factory=dict)
@@ -164,6 +165,9 @@ class World:
         self.limits: dict[str, int | None] = {}  # path -> calls a day
         self.state = state or State()
         self._ids: Iterator[int] = itertools.count(self.state.last_id + 1)
+        self._user_of_name: dict[str, str] = {}
+        for user in self.state.users.values():
+            self._user_of_name.setdefault(user.name, user.id)
         self.changes = 0  # grows with everything that may have changed the state
 
     def now(self) -> float:
@@ -184,11 +188,23 @@ class World:
         with self.lock:
             self.state = State()
             self._ids = itertools.count(1)
+            self._user_of_name.clear()
             self.faults = Faults()
             self.grants.clear()
             self.calls.clear()
             self.pushes.clear()
             self.blobs.clear()
+
+    @property
+    def accounts(self) -> list[Account]:
+        """All accounts at this moment."""
+        return list(self.state.accounts.values())
+
+    def add_user(self, user: User) -> None:
+        """A new person; where two have one name, the name means the first of them."""
+        with self.lock:
+            self.state.users[user.id] = user
+            self._user_of_name.setdefault(user.name, user.id)
 
     def get_account(self, app_id: str | None) -> Account:
         """The account with this app id (or gh id, or name); without one, the only account there is."""
@@ -197,22 +213,21 @@ class World:
             return accounts[app_id]
         if not app_id and len(accounts) == 1:
             return next(iter(accounts.values()))
-        for account in accounts.values():
+        for account in self.accounts:
             if app_id and app_id in (account.gh_id, account.name):
                 return account
         raise ControlError(f"no account {app_id!r}" if app_id else "say which account", 404)
 
     def get_user(self, wanted: str) -> User:
-        """The person with this id, openid or name."""
+        """The person with this id, name or openid."""
         users = self.state.users
         if wanted in users:
             return users[wanted]
-        for account in self.state.accounts.values():
+        if wanted in self._user_of_name:
+            return users[self._user_of_name[wanted]]
+        for account in self.accounts:
             if contact := account.contacts.get(wanted):
                 return users[contact.user_id]
-        for user in users.values():
-            if wanted and user.name == wanted:
-                return user
         raise ControlError(f"no user {wanted!r}", 404)
 
     def contact_of(self, account: Account, user: User) -> Contact:

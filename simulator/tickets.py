@@ -7,7 +7,7 @@ import zxingcpp
 from PIL import Image
 
 from simulator import ids
-from simulator.errors import ControlError
+from simulator.errors import ApiError, ControlError
 from simulator.state import Account, Contact, Ticket, World
 
 PERMANENT_LIMIT = 100_000
@@ -17,12 +17,17 @@ _PICTURES = ("image", "thumb")
 
 
 def mint(world: World, account: Account, action: str, scene: str, seconds: int | None) -> Ticket:
-    """A new code for this scene; a permanent one that exists already comes back as it is."""
+    """A new code for this scene; a permanent one that exists already comes back as it is.
+
+    45029 when all 100,000 permanent codes are taken.
+    """
     with world.lock:
         known = account.ticket_of_scene.get(f"{action} {scene}")
         if known and action not in TEMPORARY:
             return account.tickets[known]
         expires_at = world.now() + seconds if seconds is not None else None
+        if action not in TEMPORARY:
+            _take_permanent(account)
         ticket = Ticket(ids.ticket(), ids.qr_url(), action, scene, expires_at)
         account.tickets[ticket.ticket] = ticket
         account.ticket_of_url[ticket.url] = ticket.ticket
@@ -30,9 +35,10 @@ def mint(world: World, account: Account, action: str, scene: str, seconds: int |
         return ticket
 
 
-def permanent_count(account: Account) -> int:
-    """How many of the 100,000 permanent codes are used up."""
-    return sum(1 for key in account.ticket_of_scene if not key.startswith(TEMPORARY))
+def _take_permanent(account: Account) -> None:
+    if account.permanent_tickets >= PERMANENT_LIMIT:
+        raise ApiError(45029)
+    account.permanent_tickets += 1
 
 
 def picture(ticket: Ticket) -> bytes:
@@ -48,13 +54,15 @@ def picture(ticket: Ticket) -> bytes:
 def read_picture(content: bytes) -> str | None:
     """What the first QR code in a picture says, as a phone's camera would read it."""
     with Image.open(io.BytesIO(content)) as image:
-        found = zxingcpp.read_barcodes(image.convert("L"), zxingcpp.BarcodeFormat.QRCode)
+        found = zxingcpp.read_barcodes(
+            image.convert("L"), zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
+        )
     return found[0].text if found else None
 
 
 def find_by_ticket(world: World, ticket: str) -> tuple[Account, Ticket]:
     """The code and its account; a ticket says both."""
-    for account in world.state.accounts.values():
+    for account in world.accounts:
         if found := account.tickets.get(ticket):
             return account, found
     raise ControlError("no such ticket", 404)
@@ -62,7 +70,7 @@ def find_by_ticket(world: World, ticket: str) -> tuple[Account, Ticket]:
 
 def find_by_url(world: World, url: str) -> tuple[Account, Ticket] | None:
     """The code whose square says this; None for any other text."""
-    for account in world.state.accounts.values():
+    for account in world.accounts:
         if ticket := account.ticket_of_url.get(url):
             return account, account.tickets[ticket]
     return None
@@ -90,7 +98,7 @@ def text_in_message(world: World, message_id: int) -> str:
 
 def _message(world: World, message_id: int) -> tuple[Account, dict[str, object]]:
     with world.lock:
-        for account in world.state.accounts.values():
+        for account in world.accounts:
             for contact in account.contacts.values():
                 if found := _in_chat(contact, message_id):
                     return account, found

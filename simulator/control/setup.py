@@ -53,7 +53,7 @@ def put_account(call: ControlCall) -> Any:
 @calls.add("GET", "/_sim/accounts")
 def get_accounts(call: ControlCall) -> Any:
     """All accounts, without their secrets."""
-    return {"accounts": [_account_json(each) for each in call.world.state.accounts.values()]}
+    return {"accounts": [_account_json(each) for each in call.world.accounts]}
 
 
 @calls.add("POST", "/_sim/verify")
@@ -73,8 +73,8 @@ def put_user(call: ControlCall) -> Any:
         user = User(f"u{call.world.next_id()}", name, ids.unionid())
         for app_id, openid in openids.items():
             _introduce(call.world, user, app_id, openid)
-        call.world.state.users[user.id] = user
-        for account in call.world.state.accounts.values():
+        call.world.add_user(user)
+        for account in call.world.accounts:
             call.world.contact_of(account, user)
     return user_json(call.world, user), 201
 
@@ -96,7 +96,7 @@ def put_crowd(call: ControlCall) -> Any:
         for _ in range(count):
             number = call.world.next_id()
             user = User(f"u{number}", f"路人{number}", ids.unionid())
-            call.world.state.users[user.id] = user
+            call.world.add_user(user)
             contact = call.world.contact_of(account, user)
             contact.subscribed, contact.subscribe_time = True, int(call.world.now())
             openids.append(contact.openid)

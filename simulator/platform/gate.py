@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -184,17 +184,16 @@ def _after(call: ApiCall, endpoint: Endpoint, response: Response) -> Response:
     if not faults.strikes(endpoint.path):
         return response
     if faults.happens(faults.drop_answer_rate):
-        return Response(_broken(), content_type=_JSON)
+        return _broken()
     if faults.happens(faults.truncate_rate):
         content = response.get_data()
         return Response(content[: len(content) // 2], content_type=_JSON)
     return response
 
 
-def _broken() -> Iterator[bytes]:
-    """An answer whose connection breaks."""
-    yield b'{"err'
-    raise ConnectionResetError("drop_answer_rate")
+def _broken() -> Response:
+    """An answer whose connection breaks: it ends before the length that it promised."""
+    return Response(iter([b"{"]), headers={"Content-Length": "100"}, content_type=_JSON)
 
 
 def _record(call: ApiCall, endpoint: Endpoint, response: Response, ms: float) -> None:

@@ -34,7 +34,7 @@ def account_of_token(world: World, value: str | None) -> Account:
     if not value:
         raise ApiError(41001)
     now = world.now()
-    for account in world.state.accounts.values():
+    for account in world.accounts:
         if token := account.tokens.get(value):
             _check(token, now)
             return account
@@ -81,7 +81,7 @@ def current_or_new(world: World, account: Account) -> Token:
 def rotate_all(world: World) -> None:
     """Make every token of every account invalid, as a console reset of the secret does."""
     with world.lock:
-        for account in world.state.accounts.values():
+        for account in world.accounts:
             for token in account.tokens.values():
                 token.superseded_at = world.now() - OVERLAP_SECONDS
 
