@@ -130,6 +130,17 @@ def test_a_block_is_one_round_trip(meter: Callable[..., QuotaMeter], store: redi
     )
 
 
+def test_a_block_is_not_carried_into_the_next_day(
+    meter: Callable[..., QuotaMeter], time: StoppedClock
+) -> None:
+    ours = meter(api=Limit(day=10_000))
+    ours.check("/api")
+    time.now += timedelta(days=1)
+    ours.check("/api")
+
+    assert ours.left()[0].day_used == 5
+
+
 def test_accounts_do_not_share_a_count(store: redis.Redis, time: StoppedClock) -> None:
     limits = {"/api": Limit(day=2)}
     assert used_up(QuotaMeter(store, "wx-one", clock=time, limits=limits), "/api") == 2
