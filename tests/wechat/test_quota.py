@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 import redis
@@ -232,10 +231,8 @@ def test_without_redis_everything_passes_until_wechat_refuses(dead_store: redis.
         assert used_up(alone, "/api") == 0
 
 
-def test_a_redis_that_decodes_its_answers_does_as_well(
-    valkey_address: dict[str, Any], store: redis.Redis
-) -> None:
-    with redis.Redis(**valkey_address, decode_responses=True) as decoding:
+def test_a_redis_that_decodes_its_answers_does_as_well(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url, decode_responses=True) as decoding:
         ours = QuotaMeter(decoding, "wx-test", limits={"/api": Limit(day=2)})
         assert used_up(ours, "/api") == 2
         assert ours.left()[0].day_used == 2
