@@ -211,7 +211,10 @@ def take_back_again(session: Session, account: OpenAccount, order_id: int, now: 
     if not by_line:
         return
     last = session.scalars(
-        select(Refund).where(Refund.order_id == order_id).order_by(Refund.id.desc()).limit(1)
+        select(Refund)
+        .where(Refund.order_id == order_id, Refund.status == APPLIED)
+        .order_by(Refund.id.desc())
+        .limit(1)
     ).one()
     uplines = session.execute(select(Order.uplines).where(Order.id == order_id)).scalar_one()
     _count_refunded(session, uplines, sum(by_line.values()))
