@@ -136,6 +136,7 @@ _BY_APP = Sql(
         where="i.account_id = ? AND i.app_id = ? AND i.openid IN (??)",
     )
 )
+_NEVER_PAID = Sql("UPDATE member SET first_paid_at = NULL WHERE id IN (??)")
 _FIRST_PAID = Sql("UPDATE member SET first_paid_at = ? WHERE id = ? AND first_paid_at IS NULL")
 
 
@@ -244,6 +245,10 @@ def record_paid(
         for order in new
     }
     new = _insert(session, account, new, rows)
+    # The order of somebody marked above was a repeat (of one that had never found its buyer): they bought nothing now.
+    buying = {known[order.buyer].id for order in new if order.buyer in known}
+    if mistaken := first - buying:
+        _NEVER_PAID.among(session, (), sorted(mistaken))
     if not new:
         return set()
     ids = {
