@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from domain import events, notices
 from domain.accounts import OpenAccount, Settings
-from domain.db import Sql, to_db
+from domain.db import Sql, is_key, to_db
 from domain.tally import Changes
 
 PAID_LEVELS: Final = 3
@@ -107,7 +107,9 @@ def by_scan(
     (referrer's name, None) when bound now, (None, reason) when refused, (None, None) for a code that binds nobody.
     The referrer hears at once; a refusal is recorded with its reason.
     """
-    promoter = _PROMOTER(session, account.id, scene_code).one_or_none()
+    promoter = None
+    if is_key(scene_code):  # anybody can print a code with anything in it
+        promoter = _PROMOTER(session, account.id, scene_code).one_or_none()
     if promoter is not None and promoter.kind != "promoter":
         return None, None
     refused: str | None = UNKNOWN_SCENE
@@ -170,22 +172,23 @@ def set_referrer(
     `person` was read with their row locked. Old orders keep their uplines: only later ones follow the new binding.
     """
     moving = [(person.id, 0, person.following, person.first_paid)]
-    if _HAS_DOWNLINE(session, person.id).first() is not None:
+    has_team = _HAS_DOWNLINE(session, person.id).first() is not None
+    if has_team:
         _LOCK_TREE(session, account_id)
-        if referrer_id is not None and _is_above(session, person.id, referrer_id):
+    chain: list[int] = []
+    if referrer_id is not None:
+        above = _CHAIN_SHARED(session, referrer_id).one()
+        chain = [one for one in (above.first, above.second, above.third) if one is not None]
+        # Climb after locking: a referrer who had no team of their own may have joined our team a moment ago.
+        if person.id in chain or (has_team and _is_above(session, person.id, referrer_id)):
             return CYCLE
+    if has_team:
         team = _SUBTREE_LOCKED(session, person.id, PAID_LEVELS, MOVE_AT_ONCE + 1).all()
         if len(team) > MOVE_AT_ONCE:
             return TEAM_TOO_LARGE
         moving += [
             (row.id, row.level, bool(row.following), row.first_paid_at is not None) for row in team
         ]
-    chain: list[int] = []
-    if referrer_id is not None:
-        above = _CHAIN_SHARED(session, referrer_id).one()
-        chain = [one for one in (above.first, above.second, above.third) if one is not None]
-        if person.id in chain:
-            return CYCLE
     before = [row.ancestor_id for row in _UPLINES(session, person.id)]
     _UNRELATE.many(session, _count(before, moving, -1, changes))
     _RELATE.many(session, _count(chain, moving, 1, changes))

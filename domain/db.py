@@ -29,9 +29,10 @@ from domain.errors import Busy
 T = TypeVar("T")
 
 # Deadlock or Galera certification, lock wait, snapshot conflict, node not ready, read-only after a failover,
-# connection lost in its spellings, and TiDB's write conflicts. 1062 is not here: it is the "already done" answer.
+# connection lost in its spellings, a savepoint that is gone (a deadlock inside it undid the whole transaction, and
+# rolling back to it hides the 1213), and TiDB's write conflicts. 1062 is not here: it is the "already done" answer.
 RETRYABLE: Final = frozenset(
-    {1213, 1205, 1020, 1047, 1290, 1836, 2006, 2013, 2014, 8002, 8022, 8028, 9007}
+    {1213, 1205, 1020, 1047, 1290, 1836, 2006, 2013, 2014, 1305, 8002, 8022, 8028, 9007}
 )
 STALE_POOL: Final = frozenset({1290, 1836})
 DUPLICATE: Final = 1062
@@ -209,6 +210,14 @@ _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separator
 def to_json(value: Any) -> str:
     """Compact, key-sorted and readable JSON: equal values give equal texts."""
     return _ENCODER.encode(value)
+
+
+def is_key(text: str, length: int = 64) -> bool:
+    """Whether a text from outside can be in a key column at all.
+
+    Those hold ASCII; comparing one with anything else is error 1267 on MariaDB, not "no row".
+    """
+    return 0 < len(text) <= length and text.isascii() and text.isprintable()
 
 
 def error_number(error: BaseException) -> int | None:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -20,13 +20,14 @@ from domain import commissions, events, products, refunds, rules
 from domain.accounts import OpenAccount
 from domain.bindings import display_name
 from domain.commissions import Accruing
-from domain.db import Sql, changed, is_duplicate, maybe_from_db, to_db, to_json
+from domain.db import Sql, changed, is_duplicate, is_key, maybe_from_db, to_db, to_json
 from domain.errors import Invalid, NotFound, OrderConflict
 from domain.models import Identity, Member, Order, OrderLine
 from domain.rules import PlanLine, RuleVersion, Terms, Upline
 from domain.secrets import digest, short_digest
 
 MAX_LINES: Final = 200
+MAX_TITLE: Final = 190
 MAX_FEN: Final = 10_000_000_000
 """A hundred million yuan: what a field of an order may hold."""
 
@@ -84,6 +85,16 @@ class PaidOrder:
 
     def check(self, account: OpenAccount) -> None:
         """`Invalid` for what no shop can mean: no lines, a line twice, amounts out of range, nobody as the buyer."""
+        named = (
+            self.buyer.openid,
+            self.buyer.unionid,
+            self.buyer.app_id,
+            *(one.sku for one in self.lines),
+        )
+        if not all(is_key(key) for key in (self.order_no, *named) if key is not None):
+            raise Invalid("a number or a name has 1 to 64 ASCII characters", order_no=self.order_no)
+        if any(len(line.title) > MAX_TITLE for line in self.lines):
+            raise Invalid("a title has at most 190 characters", order_no=self.order_no)
         numbers = [line.line_no for line in self.lines]
         if not 1 <= len(numbers) <= MAX_LINES or len(set(numbers)) != len(numbers):
             raise Invalid("one to 200 lines with different numbers", order_no=self.order_no)
@@ -132,6 +143,7 @@ _BY_APP = Sql(
         where="i.account_id = ? AND i.app_id = ? AND i.openid IN (??)",
     )
 )
+_NEVER_PAID = Sql("UPDATE member SET first_paid_at = NULL WHERE id IN (??)")
 _FIRST_PAID = Sql("UPDATE member SET first_paid_at = ? WHERE id = ? AND first_paid_at IS NULL")
 
 
@@ -240,9 +252,13 @@ def record_paid(
         for order in new
     }
     ids = _insert(session, account, new, rows)
+    new = [order for order in new if order.order_no in ids]
+    # The order of somebody marked above was a repeat (of one that had never found its buyer): they bought nothing now.
+    buying = {known[order.buyer].id for order in new if order.buyer in known}
+    if mistaken := first - buying:
+        _NEVER_PAID.among(session, (), sorted(mistaken))
     if not ids:
         return set()
-    new = [order for order in new if order.order_no in ids]
     terms = products.terms_of(
         session, account.id, {line.sku for order in new for line in order.lines if line.sku}
     )
@@ -271,6 +287,9 @@ def record_paid(
     commissions.accrue(session, account.id, accruing, now)
     _record_purchases(session, account.id, accruing, now)
     refunds.apply_parked(session, account, ids, now)
+    strangers = [order.buyer for order in new if order.buyer not in known]
+    for member in _joined_meanwhile(session, account, strangers) if strangers else ():
+        attach_waiting(session, account, member, now)
     return set(ids)
 
 
@@ -463,31 +482,72 @@ def attach_waiting(session: Session, account: OpenAccount, member: Member, now: 
     return len(accruing)
 
 
+_WAITING = "SELECT id FROM orders WHERE account_id = ? AND member_id IS NULL AND paid_at >= ? AND "
+_OF_OPENID = _WAITING + "buyer_openid = ? AND (buyer_app_id IS NULL OR buyer_app_id = ?)"
+_OF_APP = _WAITING + "buyer_openid = ? AND buyer_app_id = ?"
+_OF_UNIONID = _WAITING + "buyer_unionid = ?"
+_WAITING_BY_OPENID = Sql(_OF_OPENID + " FOR UPDATE", sqlite=_OF_OPENID)
+_WAITING_BY_APP = Sql(_OF_APP + " FOR UPDATE", sqlite=_OF_APP)
+_WAITING_BY_UNIONID = Sql(_OF_UNIONID + " FOR UPDATE", sqlite=_OF_UNIONID)
+
+
 def _waiting_for(
     session: Session, account: OpenAccount, member: Member, now: datetime
 ) -> list[Order]:
-    """Paid orders without a member whose buyer is this one by openid, unionid or an openid in a linked app."""
-    names = [
-        and_(
-            Order.buyer_openid == member.openid,
-            or_(Order.buyer_app_id.is_(None), Order.buyer_app_id == account.app_id),
-        )
-    ]
+    """Paid orders without a member whose buyer is this one by openid, unionid or an openid in a linked app.
+
+    Locking reads, one for each name so that each has its index: an order that is being recorded at this moment is
+    waited for, and found.
+    """
+    since = to_db(now - timedelta(days=account.settings.buyer_wait_days))
+    found = list(_WAITING_BY_OPENID(session, account.id, since, member.openid, account.app_id))
     if member.unionid:
-        names.append(Order.buyer_unionid == member.unionid)
+        found += _WAITING_BY_UNIONID(session, account.id, since, member.unionid).all()
     identities = select(Identity.app_id, Identity.openid).where(Identity.member_id == member.id)
-    names += [
-        and_(Order.buyer_app_id == app_id, Order.buyer_openid == openid)
-        for app_id, openid in session.execute(identities)
-    ]
-    since = now - timedelta(days=account.settings.buyer_wait_days)
-    query = select(Order).where(
-        Order.account_id == account.id,
-        Order.member_id.is_(None),
-        Order.paid_at >= since,
-        or_(*names),
-    )
-    return list(session.scalars(query.order_by(Order.id)))
+    for app_id, openid in session.execute(identities):
+        found += _WAITING_BY_APP(session, account.id, since, openid, app_id).all()
+    if not found:
+        return []
+    query = select(Order).where(Order.id.in_({row.id for row in found})).order_by(Order.id)
+    return list(session.scalars(query))
+
+
+_JOINED = "SELECT id FROM member WHERE account_id = ? AND {name} IN (??)"
+_BY_NAME = {
+    name: Sql(text + " LOCK IN SHARE MODE", sqlite=text)
+    for name in ("openid", "unionid")
+    for text in [_JOINED.format(name=name)]
+}
+_LINKED = (
+    "SELECT member_id AS id FROM identity WHERE account_id = ? AND app_id = ? AND openid IN (??)"
+)
+_LINKED_SHARED = Sql(_LINKED + " LOCK IN SHARE MODE", sqlite=_LINKED)
+
+
+def _joined_meanwhile(
+    session: Session, account: OpenAccount, strangers: Sequence[Buyer]
+) -> list[Member]:
+    """Those of the buyers unknown a moment ago who are members now.
+
+    Asked with a lock after their orders are written: somebody who is joining at this moment either sees the order
+    (`_waiting_for`) or is waited for and seen here. Otherwise both would commit, and the order would wait for ever.
+    """
+    ids: set[int] = set()
+    for name in ("openid", "unionid"):
+        values = {
+            value
+            for one in strangers
+            if (value := getattr(one, name))
+            and (name == "unionid" or one.app_id in {None, account.app_id})
+        }
+        if values:
+            rows = _BY_NAME[name].among(session, (account.id,), sorted(values))
+            ids |= {row.id for row in rows}
+    for one in strangers:
+        if one.openid and one.app_id not in {None, account.app_id}:
+            rows = _LINKED_SHARED.among(session, (account.id, one.app_id), [one.openid])
+            ids |= {row.id for row in rows}
+    return list(session.scalars(select(Member).where(Member.id.in_(ids)))) if ids else []
 
 
 def _accruing(
@@ -508,9 +568,8 @@ def _accruing(
 
 def get(session: Session, account_id: int, order_no: str) -> Order:
     """The order of this number in this account, or `NotFound`."""
-    order = session.scalar(
-        select(Order).where(Order.account_id == account_id, Order.order_no == order_no)
-    )
+    query = select(Order).where(Order.account_id == account_id, Order.order_no == order_no)
+    order = session.scalar(query) if is_key(order_no) else None
     if order is None:
         raise NotFound("no such order", order_no=order_no)
     return order
