@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 from sqlalchemy import CursorResult, Engine, create_engine, event
-from sqlalchemy.engine import Connection, Dialect, make_url
+from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, MultipleResultsFound, NoResultFound
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool, PoolProxiedConnection
@@ -43,7 +43,7 @@ class Rows:
 
     __slots__ = ("_rows", "lastrowid", "rowcount")
 
-    def __init__(self, rows: Sequence[Any], rowcount: int, lastrowid: int) -> None:
+    def __init__(self, rows: list[Any], rowcount: int, lastrowid: int) -> None:
         self._rows = rows
         self.rowcount = rowcount
         self.lastrowid = lastrowid
@@ -51,7 +51,7 @@ class Rows:
     def __iter__(self) -> Iterator[Any]:
         return iter(self._rows)
 
-    def all(self) -> Sequence[Any]:
+    def all(self) -> list[Any]:
         return self._rows
 
     def first(self) -> Any:
@@ -69,6 +69,10 @@ class Rows:
         if not self._rows:
             raise NoResultFound("no row")
         return self.one_or_none()
+
+    def scalar_one(self) -> Any:
+        """The first column of the one row."""
+        return self.one()[0]
 
 
 class Sql:
@@ -94,52 +98,49 @@ class Sql:
         return self._qmark if dialect == "sqlite" else self._format
 
     def __call__(self, session: Session, *params: Any) -> Rows:
-        driver, dialect = _driver_of(session)
-        return self._run(session, driver, dialect, self.text_for(dialect.name), params)
+        driver, engine = _driver_of(session)
+        return self._run(driver, engine, self.text_for(engine.dialect.name), params)
 
     def many(self, session: Session, rows: Sequence[tuple[Any, ...]]) -> int:
         """Run for every row in one round trip (PyMySQL joins the VALUES); the number of rows changed."""
         if not rows:
             return 0
-        driver, dialect = _driver_of(session)
-        text = self.text_for(dialect.name)
+        driver, engine = _driver_of(session)
+        text = self.text_for(engine.dialect.name)
         if len(rows) == 1:
-            return self._run(session, driver, dialect, text, rows[0]).rowcount
+            return self._run(driver, engine, text, rows[0]).rowcount
         cursor = driver.cursor()
         try:
+            _tell_watchers(engine, cursor, text, rows, many=True)
             cursor.executemany(text, rows)
             return cursor.rowcount
-        except dialect.loaded_dbapi.Error as error:
-            raise _translated(session, driver, dialect, text, rows, error) from error
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise _translated(driver, engine, text, rows, error) from error
         finally:
             cursor.close()
 
     def among(self, session: Session, params: Sequence[Any], values: Iterable[Any]) -> Rows:
         """Run with `(??)` replaced by a list as long as `values`, whose members follow `params`."""
         items = list(values)
-        driver, dialect = _driver_of(session)
-        mark = "?" if dialect.name == "sqlite" else "%s"
-        text = self.text_for(dialect.name)
+        driver, engine = _driver_of(session)
+        mark = "?" if engine.dialect.name == "sqlite" else "%s"
+        text = self.text_for(engine.dialect.name)
         text = text.replace(f"({mark}{mark})", f"({','.join([mark] * len(items) or ['NULL'])})")
-        return self._run(session, driver, dialect, text, (*params, *items))
+        return self._run(driver, engine, text, (*params, *items))
 
     def _run(
-        self,
-        session: Session,
-        driver: PoolProxiedConnection,
-        dialect: Dialect,
-        text: str,
-        params: tuple[Any, ...],
+        self, driver: PoolProxiedConnection, engine: Engine, text: str, params: tuple[Any, ...]
     ) -> Rows:
         cursor = driver.cursor()
         try:
+            _tell_watchers(engine, cursor, text, params, many=False)
             cursor.execute(text, params)
-            rows: Sequence[Any] = ()
+            rows: list[Any] = []
             if cursor.description is not None:
                 rows = self._named(cursor.description, cursor.fetchall())
             return Rows(rows, cursor.rowcount, cursor.lastrowid or 0)
-        except dialect.loaded_dbapi.Error as error:
-            raise _translated(session, driver, dialect, text, params, error) from error
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise _translated(driver, engine, text, params, error) from error
         finally:
             cursor.close()
 
@@ -152,34 +153,31 @@ class Sql:
         return list(map(self._row, rows))
 
 
-def _driver_of(session: Session) -> tuple[PoolProxiedConnection, Dialect]:
-    """The driver's connection that this session works on, and its dialect."""
+def _driver_of(session: Session) -> tuple[PoolProxiedConnection, Engine]:
+    """The driver's connection that this session works on, and its engine."""
     if isinstance(session, Work):
-        return session.driver, session.dialect
+        return session.driver, session.engine
     connection = session.connection()
-    return connection.connection, connection.dialect
+    return connection.connection, connection.engine
+
+
+def _tell_watchers(engine: Engine, cursor: Any, text: str, params: Any, *, many: bool) -> None:
+    """SQLAlchemy's `before_cursor_execute`, so that who watches an engine sees these statements too."""
+    for watch in engine.dispatch.before_cursor_execute:
+        watch(None, cursor, text, params, None, many)
 
 
 def _translated(
-    session: Session,
-    driver: PoolProxiedConnection,
-    dialect: Dialect,
-    text: str,
-    params: Any,
-    error: Exception,
+    driver: PoolProxiedConnection, engine: Engine, text: str, params: Any, error: Exception
 ) -> BaseException:
     """A driver's error as SQLAlchemy would have raised it, and the pool without the connections that died with it."""
-    lost = dialect.is_disconnect(cast(Any, error), driver, None)
+    lost = engine.dialect.is_disconnect(cast(Any, error), driver, None)
     if lost:
         driver.invalidate(error)
-        session.get_bind().engine.dispose()  # its neighbours led to the same server: all are made anew
+        engine.dispose()  # its neighbours led to the same server: all are made anew
+    failure = engine.dialect.loaded_dbapi.Error
     return DBAPIError.instance(
-        text,
-        params,
-        error,
-        dialect.loaded_dbapi.Error,
-        connection_invalidated=lost,
-        dialect=dialect,
+        text, params, error, failure, connection_invalidated=lost, dialect=engine.dialect
     )
 
 
@@ -248,8 +246,7 @@ class Work(Session):
     """
 
     def __init__(self, engine: Engine, memory: dict[Any, Any], *, begin: bool) -> None:
-        self.dialect = engine.dialect
-        self._engine = engine
+        self.engine = engine
         self._own = engine.connect() if begin else None
         self._driver: PoolProxiedConnection | None = None
         try:
@@ -265,7 +262,7 @@ class Work(Session):
         """The driver's connection, as the pool lends it."""
         if self._driver is None:
             self._driver = (
-                self._own.connection if self._own is not None else self._engine.raw_connection()
+                self._own.connection if self._own is not None else self.engine.raw_connection()
             )
         return self._driver
 
