@@ -72,6 +72,19 @@ class Contact:
 
 
 @dataclass
+class Grant:
+    """What a person allowed a web page, found by its code and later by its tokens."""
+
+    app_id: str
+    openid: str
+    user_id: str
+    scope: str
+    issued_at: float
+    snapshot: bool = False
+    used: bool = False  # the code; it works once
+
+
+@dataclass
 class Account:
     """An official account, as its owner set it up in the platform's console."""
 
@@ -161,7 +174,7 @@ class World:
         self.faults = Faults()
         self.calls: deque[Any] = deque(maxlen=JOURNAL_LENGTH)
         self.pushes: deque[Any] = deque(maxlen=JOURNAL_LENGTH)
-        self.grants: dict[str, Any] = {}  # OAuth codes and tokens
+        self.grants: dict[str, Grant] = {}  # by OAuth code, access token and refresh token
         self.limits: dict[str, int | None] = {}  # path -> calls a day
         self.state = state or State()
         self._ids: Iterator[int] = itertools.count(self.state.last_id + 1)

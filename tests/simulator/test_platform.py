@@ -368,7 +368,8 @@ def test_following_clicking_and_scanning_allow_three_in_a_minute(sim: Sim, act: 
     sim.advance(120)
     if act == "follow":
         sim.control("unfollow", user="小明")
-    sim.control(act, user="小明", **{"click": {"key": "K"}, "scan": {"scene": "s"}}.get(act, {}))
+    extra: dict[str, Any] = {"click": {"key": "K"}, "scan": {"scene": "s"}}.get(act, {})
+    sim.control(act, user="小明", **extra)
     assert [custom(sim, openid) for _ in range(4)] == [0, 0, 0, 45047]
     sim.advance(61)
     assert custom(sim, openid) == 45015

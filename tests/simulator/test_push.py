@@ -196,7 +196,7 @@ def test_no_answer_in_time_is_repeated_with_a_fresh_signature_and_the_same_body(
     sim.control("follow", user="小明")
     sim.control("faults", push_deadline_ms=150, push_spacing_ms=50)
     asleep = threading.Event()
-    callback.answer = lambda _: (asleep.wait(10) and 200 or 200, "success")
+    callback.answer = lambda _: (200 if asleep.wait(10) else 500, "success")
     push = sim.control("text", user="小明", content="hi")
     asleep.set()
     attempts = callback.received[1:]
