@@ -70,7 +70,7 @@ def serve(options: Options) -> None:
         blocking_threads=options.threads,
         websockets=False,
         log_level=LogLevels.error,
-        workers_kill_timeout=5,
+        workers_kill_timeout=2,
     )
     server.serve(
         target_loader=lambda *_: create_app(options.clock_file, options.state_file),

@@ -107,6 +107,7 @@ class Account:
     ticket_of_scene: dict[str, str] = field(default_factory=dict)
     permanent_tickets: int = 0
     menu: dict[str, Any] | None = None
+    menu_id: int = 0
     media: dict[str, Media] = field(default_factory=dict)
     contacts: dict[str, Contact] = field(default_factory=dict)
     sent_messages: dict[str, list[float]] = field(
@@ -229,7 +230,9 @@ class World:
         for account in self.accounts:
             if app_id and app_id in (account.gh_id, account.name):
                 return account
-        raise ControlError(f"no account {app_id!r}" if app_id else "say which account", 404)
+        if not app_id and accounts:
+            raise ControlError("there are several accounts: say which")
+        raise ControlError(f"no account {app_id or ''}", 404)
 
     def get_user(self, wanted: str) -> User:
         """The person with this id, name or openid."""

@@ -5,9 +5,7 @@ from simulator.errors import ApiError
 from simulator.state import Account, Token, World
 
 LIFETIME_SECONDS = 7200
-OVERLAP_SECONDS = (
-    300  # an old token of the normal channel; also how long before expiry a stable one is replaced
-)
+OVERLAP_SECONDS = 300  # how long an old token works beside its successor
 _KEPT_SECONDS = 86_400  # how long an expired token is still called expired instead of unknown
 
 

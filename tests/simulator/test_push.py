@@ -1,5 +1,6 @@
 """Pushes: signed, encrypted, repeated, and what the chat shows of the reply."""
 
+import base64
 import itertools
 import json
 import threading
@@ -122,6 +123,7 @@ def test_in_safe_mode_only_wechatpys_crypto_can_read_the_push(sim: Sim, callback
     for received in callback.received:
         assert set(received.fields) == {"ToUserName", "Encrypt"}
         assert received.query["encrypt_type"] == "aes"
+        assert len(base64.b64decode(received.fields["Encrypt"])) % 32 == 0
         assert is_signed(received)
         assert f"<FromUserName><![CDATA[{openid}]]></FromUserName>" in opened(received)
 
