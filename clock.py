@@ -1,0 +1,58 @@
+"""The one clock of the doors. Production: the database's time, so that no machine settles early or steals a lease.
+
+Demo and tests: a file {"offset_seconds": n}, shared with the simulator, moves the time of all processes at once.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import text
+
+from domain.db import Database
+
+MEASURE_EVERY_SECONDS = 60
+
+
+class Clock:
+    """`now()` is an aware instant. Costs no query: the distance to the database's clock is measured once a minute."""
+
+    def __init__(self, database: Database | None = None, file: Path | None = None) -> None:
+        self._database = None if database is None or database.is_sqlite else database
+        self._file = file
+        self._offset = timedelta()
+        self._measured_at = float("-inf")
+        self._read_at_ns = -1
+
+    def now(self) -> datetime:
+        """The present instant, UTC."""
+        if self._file is not None:
+            self._read_file(self._file)
+        elif (
+            self._database is not None
+            and time.monotonic() - self._measured_at > MEASURE_EVERY_SECONDS
+        ):
+            self._measure(self._database)
+        return datetime.now(UTC) + self._offset
+
+    def _measure(self, database: Database) -> None:
+        self._measured_at = time.monotonic()
+        before = datetime.now(UTC)
+        theirs: datetime = database.read(
+            lambda session: session.scalars(text("SELECT UTC_TIMESTAMP(6)")).one()
+        )
+        after = datetime.now(UTC)
+        self._offset = theirs.replace(tzinfo=UTC) - (before + (after - before) / 2)
+
+    def _read_file(self, file: Path) -> None:
+        try:
+            changed_at = file.stat().st_mtime_ns
+        except FileNotFoundError:
+            self._offset = timedelta()
+            return
+        if changed_at != self._read_at_ns:
+            self._offset = timedelta(seconds=json.loads(file.read_text())["offset_seconds"])
+            self._read_at_ns = changed_at

@@ -1,0 +1,193 @@
+"""公众号: official accounts, their secrets and their settings."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from domain.db import to_json
+from domain.errors import Conflict, Invalid, NotFound
+from domain.models import Account, Tree
+from domain.secrets import Keyring
+
+MODES: Final = ("plain", "compatible", "safe")
+BIND_POLICIES: Final = ("first_touch", "protected", "last_touch")
+
+_SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_TOKEN = re.compile(r"[A-Za-z0-9]{3,32}")
+_AES_KEY = re.compile(r"[A-Za-z0-9]{43}")
+_APP_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a merchant chooses for one account. Missing keys take these defaults; unknown ones are refused.
+
+    bind_existing: a follower without referrer is bound by scanning later, not only by subscribing.
+    bind_policy: first_touch never rebinds; protected rebinds after `protect_days`; last_touch at every scan.
+    freeze_from: the event that starts the freeze period, "completed" or "paid".
+    buyer_wait_days: how long an order waits for a buyer who does not follow yet.
+    shortfall: what a claw-back beyond the balance does: "debt", "capped" (by debt_cap_fen) or "absorbed".
+    registration_reward_fen: flat, one level, 0 is off (platform.md 13); daily cap in people, hold in days.
+    commissions_stopped: nothing settles while this is set.
+    """
+
+    bind_existing: bool = True
+    bind_policy: str = "first_touch"
+    protect_days: int = 30
+    self_purchase: bool = False
+    freeze_from: str = "completed"
+    buyer_wait_days: int = 15
+    max_total_bps: int = 3000
+    shortfall: str = "debt"
+    debt_cap_fen: int = 0
+    registration_reward_fen: int = 0
+    registration_daily_cap: int = 20
+    registration_hold_days: int = 7
+    commissions_stopped: bool = False
+    linked_apps: tuple[str, ...] = field(default=())
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> Settings:
+        """Settings from JSON values; `Invalid` names every unknown or impossible key."""
+        unknown = sorted(set(values) - {item.name for item in fields(cls)})
+        if unknown:
+            raise Invalid("unknown settings", keys=unknown)
+        made = cls(**{**values, "linked_apps": tuple(values.get("linked_apps", ()))})
+        wrong = [
+            name
+            for name, right in (
+                ("bind_policy", made.bind_policy in BIND_POLICIES),
+                ("freeze_from", made.freeze_from in {"completed", "paid"}),
+                ("shortfall", made.shortfall in {"debt", "capped", "absorbed"}),
+                ("max_total_bps", 0 < made.max_total_bps <= 10_000),
+            )
+            if not right
+        ]
+        wrong += [
+            item.name
+            for item in fields(cls)
+            if item.type == "int"
+            and (not isinstance(getattr(made, item.name), int) or getattr(made, item.name) < 0)
+        ]
+        if wrong:
+            raise Invalid("settings out of range", keys=sorted(set(wrong)))
+        return made
+
+    def as_json(self) -> str:
+        return to_json(asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAccount:
+    """An account with its secrets open, for the doors. Never logged: its repr shows no secret."""
+
+    id: int
+    slug: str
+    name: str
+    app_id: str
+    gh_id: str
+    mode: str
+    depth: int
+    settings: Settings
+    app_secret: str = field(repr=False)
+    token: str = field(repr=False)
+    aes_key: str = field(repr=False)
+
+
+def add(
+    session: Session,
+    keyring: Keyring,
+    *,
+    slug: str,
+    name: str,
+    app_id: str,
+    gh_id: str,
+    app_secret: str,
+    token: str,
+    aes_key: str,
+    mode: str,
+    depth: int,
+    settings: Settings | None = None,
+    now: datetime,
+) -> Account:
+    """Open an account. `depth` has no default: 1, 2 or 3 levels are the merchant's choice, with its risk
+    (platform.md 13). Raises `Invalid` for a malformed value and `Conflict` for a slug or app id in use."""
+    checks = {
+        "slug": _SLUG.fullmatch(slug),
+        "app_id": _APP_ID.fullmatch(app_id),
+        "token": _TOKEN.fullmatch(token),
+        "aes_key": _AES_KEY.fullmatch(aes_key),
+        "mode": mode in MODES,
+        "depth": depth in {1, 2, 3},
+        "app_secret": bool(app_secret.strip()),
+        "gh_id": _APP_ID.fullmatch(gh_id),
+    }
+    wrong = sorted(name for name, right in checks.items() if not right)
+    if wrong:
+        raise Invalid(f"not usable: {', '.join(wrong)}", keys=wrong)
+    if session.scalar(
+        select(Account.id).where((Account.slug == slug) | (Account.app_id == app_id))
+    ):
+        raise Conflict("an account with this slug or app id exists", slug=slug)
+    account = Account(
+        slug=slug, name=name, app_id=app_id, gh_id=gh_id, mode=mode, depth=depth,
+        app_secret=b"", token=b"", aes_key=b"", settings=(settings or Settings()).as_json(), created_at=now,
+    )  # fmt: skip
+    session.add(account)
+    session.flush()  # the id is part of what the seals authenticate
+    for column, value in (("app_secret", app_secret), ("token", token), ("aes_key", aes_key)):
+        setattr(account, column, keyring.seal(value, f"account/{account.id}/{column}"))
+    session.add(Tree(account_id=account.id, version=0))
+    session.flush()
+    return account
+
+
+def get(session: Session, slug: str) -> Account:
+    """The account of this slug, or `NotFound`."""
+    account = session.scalar(select(Account).where(Account.slug == slug))
+    if account is None:
+        raise NotFound("no such account", slug=slug)
+    return account
+
+
+def get_by_id(session: Session, account_id: int) -> Account:
+    account = session.get(Account, account_id)
+    if account is None:
+        raise NotFound("no such account", account=account_id)
+    return account
+
+
+def all_of(session: Session) -> list[Account]:
+    """Every account, by slug."""
+    return list(session.scalars(select(Account).order_by(Account.slug)))
+
+
+def settings_of(account: Account) -> Settings:
+    return Settings.parse(json.loads(account.settings))
+
+
+def change_settings(session: Session, account: Account, changes: dict[str, Any]) -> Settings:
+    """Replace some settings; the others stay. Raises `Invalid`."""
+    settings = Settings.parse({**json.loads(account.settings), **changes})
+    session.execute(
+        update(Account).where(Account.id == account.id).values(settings=settings.as_json())
+    )
+    return settings
+
+
+def unseal(account: Account, keyring: Keyring) -> OpenAccount:
+    """The account with its secrets decrypted; `secrets.Unreadable` when the key is another one."""
+    return OpenAccount(
+        id=account.id, slug=account.slug, name=account.name, app_id=account.app_id, gh_id=account.gh_id,
+        mode=account.mode, depth=account.depth, settings=settings_of(account),
+        app_secret=keyring.open(account.app_secret, f"account/{account.id}/app_secret"),
+        token=keyring.open(account.token, f"account/{account.id}/token"),
+        aes_key=keyring.open(account.aes_key, f"account/{account.id}/aes_key"),
+    )  # fmt: skip

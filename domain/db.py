@@ -1,0 +1,324 @@
+"""The database door: engines, the one transaction idiom, and statements for the driver.
+
+`Database.transact(fn)` runs `fn(session)` in one write transaction, commits, and is the only place that retries.
+`Database.read(fn)` runs it as a plain read. Nobody else begins, commits or retries (money.md 2.3).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+from sqlalchemy import CursorResult, Engine, create_engine, event
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
+
+from domain.errors import Busy
+
+T = TypeVar("T")
+Rows = CursorResult[*tuple[Any, ...]]
+"""What a statement for the driver returned: rows of any columns."""
+
+# Deadlock or Galera certification, lock wait, snapshot conflict, node not ready, read-only after a failover,
+# connection lost in its spellings, and TiDB's write conflicts. 1062 is not here: it is the "already done" answer.
+RETRYABLE: Final = frozenset(
+    {1213, 1205, 1020, 1047, 1290, 1836, 2006, 2013, 2014, 8002, 8022, 8028, 9007}
+)
+STALE_POOL: Final = frozenset({1290, 1836})
+DUPLICATE: Final = 1062
+
+
+class Sql:
+    """One statement for the driver, written with `?`, ready for both parameter styles.
+
+    The hot paths use it instead of Core expressions, which cost more than the database does (money.md 4.1).
+    A literal percent sign is not allowed; `sqlite` gives another text where the dialects differ.
+    """
+
+    __slots__ = ("_format", "_qmark")
+
+    def __init__(self, text: str, *, sqlite: str | None = None) -> None:
+        assert "%" not in text, "the MySQL driver reads % as a placeholder"
+        self._qmark = sqlite if sqlite is not None else text
+        self._format = text.replace("?", "%s")
+
+    def text_for(self, dialect: str) -> str:
+        """The statement as the driver of `dialect` takes it."""
+        return self._qmark if dialect == "sqlite" else self._format
+
+    def __call__(self, session: Session, *params: Any) -> Rows:
+        connection = session.connection()
+        return connection.exec_driver_sql(self.text_for(connection.dialect.name), params)
+
+    def many(self, session: Session, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Run for every row in one round trip (PyMySQL joins the VALUES); the number of rows changed."""
+        if not rows:
+            return 0
+        connection = session.connection()
+        text = self.text_for(connection.dialect.name)
+        return connection.exec_driver_sql(text, list(rows)).rowcount
+
+    def among(self, session: Session, params: Sequence[Any], values: Iterable[Any]) -> Rows:
+        """Run with `(??)` replaced by a list as long as `values`, whose members follow `params`."""
+        items = list(values)
+        connection = session.connection()
+        mark = "?" if connection.dialect.name == "sqlite" else "%s"
+        text = self.text_for(connection.dialect.name)
+        text = text.replace(f"({mark}{mark})", f"({','.join([mark] * len(items) or ['NULL'])})")
+        return connection.exec_driver_sql(text, (*params, *items))
+
+
+def changed(result: Any) -> int:
+    """Rows that a guarded UPDATE or DELETE changed: 0 means that somebody was first."""
+    return cast(Rows, result).rowcount
+
+
+def to_db(instant: datetime) -> str:
+    """An aware instant as both engines store it: naive UTC text with microseconds."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def from_db(value: Any) -> datetime:
+    """What a driver returned for an instant, aware again (SQLite gives text, PyMySQL a naive datetime)."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    return cast(datetime, value).replace(tzinfo=UTC)
+
+
+def maybe_from_db(value: Any) -> datetime | None:
+    return None if value is None else from_db(value)
+
+
+def to_json(value: Any) -> str:
+    """Compact, key-sorted and readable JSON: equal values give equal texts."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def error_number(error: BaseException) -> int | None:
+    """The server's error number behind a SQLAlchemy error, if it has one."""
+    orig = getattr(error, "orig", None)
+    args = getattr(orig, "args", ())
+    return args[0] if args and isinstance(args[0], int) else None
+
+
+def is_duplicate(error: IntegrityError) -> bool:
+    """Whether a unique key refused the row: somebody has done this already."""
+    return error_number(error) == DUPLICATE or "UNIQUE constraint failed" in str(error.orig)
+
+
+def is_retryable(error: DBAPIError) -> bool:
+    """Whether the whole transaction may succeed when it is run again."""
+    if error.connection_invalidated or error_number(error) in RETRYABLE:
+        return True
+    return "database is locked" in str(error.orig) or "database table is locked" in str(error.orig)
+
+
+class Lane:
+    """One writer at a time for SQLite, across processes: its busy handler starves, a flock queues (money.md 4.3)."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @contextmanager
+    def taken(self, seconds: float) -> Generator[None]:
+        """Hold the lane; `Busy` when it does not become free within `seconds`."""
+        give_up = time.monotonic() + seconds
+        handle = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            while True:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= give_up:
+                        raise Busy("another writer holds the database") from None
+                    time.sleep(random.uniform(0.0005, 0.003))
+            yield
+        finally:
+            os.close(handle)
+
+
+class Database:
+    """Engines for one URL and the two ways in: `transact` and `read` (or `reading` for a stream).
+
+    `lock_wait_seconds` bounds waiting for a row or for SQLite's writer, `statement_seconds` one statement:
+    1 and 2 in the callback, 3 and 30 in jobs.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        lock_wait_seconds: int = 3,
+        statement_seconds: int = 30,
+        pool_size: int = 8,
+    ) -> None:
+        self.url = url
+        self.lock_wait_seconds = lock_wait_seconds
+        self.memory: dict[
+            Any, Any
+        ] = {}  # immutable rows this process has read, shared by its sessions
+        self.lane: Lane | None = None
+        if make_url(url).get_backend_name() == "sqlite":
+            self.engine, self._reader = self._open_sqlite(lock_wait_seconds)
+        else:
+            self.engine, self._reader = self._open_mysql(statement_seconds, pool_size)
+
+    def _open_sqlite(self, lock_wait_seconds: int) -> tuple[Engine, Engine]:
+        path = make_url(self.url).database
+        if not path or path == ":memory:":
+            raise ValueError("SQLite needs a file: several processes share the database")
+        self.lane = Lane(Path(path + ".lane"))
+        arguments = {"timeout": lock_wait_seconds, "check_same_thread": False}
+        engine = create_engine(self.url, connect_args=arguments, pool_reset_on_return=None)
+
+        @event.listens_for(engine, "connect")
+        def configure(connection: Any, _record: Any) -> None:
+            connection.isolation_level = None  # we say BEGIN ourselves, see below
+            for pragma in (
+                "journal_mode=WAL",
+                "synchronous=FULL",
+                "foreign_keys=ON",
+                "temp_store=MEMORY",
+            ):
+                connection.execute(f"PRAGMA {pragma}")
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            # IMMEDIATE, or a read that turns into a write fails at once; readers never take it (money.md 2.3).
+            writes = connection.get_execution_options().get("writes", False)
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+        return engine.execution_options(writes=True), engine
+
+    def _open_mysql(self, statement_seconds: int, pool_size: int) -> tuple[Engine, Engine]:
+        arguments = {
+            "charset": "utf8mb4",
+            "connect_timeout": 3,
+            "read_timeout": statement_seconds,
+            "write_timeout": statement_seconds,
+            "init_command": (
+                "SET SESSION sql_mode='STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION',"
+                f"time_zone='+00:00',innodb_lock_wait_timeout={self.lock_wait_seconds}"
+            ),
+        }
+        pool: dict[str, Any] = {"pool_size": pool_size, "max_overflow": 24, "pool_recycle": 1800}
+        writer = create_engine(
+            self.url,
+            connect_args=arguments,
+            isolation_level="READ COMMITTED",
+            pool_use_lifo=True,
+            **pool,
+        )
+        # A single SELECT needs no BEGIN and no ROLLBACK: two round trips saved on every chat answer.
+        reader = create_engine(
+            self.url,
+            connect_args={**arguments, "autocommit": True},
+            isolation_level="AUTOCOMMIT",
+            pool_reset_on_return=None,
+            pool_use_lifo=True,
+            skip_autocommit_rollback=True,
+            **pool,
+        )
+        return writer, reader
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.lane is not None
+
+    def _session(self, *, writes: bool) -> Session:
+        engine = self.engine if writes else self._reader
+        return Session(
+            engine, autoflush=False, expire_on_commit=False, info={"memory": self.memory}
+        )
+
+    def transact(
+        self, fn: Callable[[Session], T], *, deadline: float | None = None, tries: int = 6
+    ) -> T:
+        """Run `fn(session)` in one transaction and commit; on a passing conflict run the whole `fn` again.
+
+        `deadline` is a `time.monotonic()` instant after which no new try begins. Waits 5–50 ms with full jitter,
+        doubling. Raises `Busy` when the tries are used up, and whatever `fn` raises, after the rollback.
+        """
+        pause = 0.005
+        for attempt in range(1, tries + 1):
+            try:
+                return self._attempt(fn, deadline)
+            except DBAPIError as error:
+                if not is_retryable(error):
+                    raise
+                if error_number(error) in STALE_POOL:
+                    self.engine.dispose()
+                wait = random.uniform(0, pause)
+                late = deadline is not None and time.monotonic() + wait >= deadline
+                if attempt == tries or late:
+                    raise Busy("the database is busy", tries=attempt) from error
+                time.sleep(wait)
+                pause = min(pause * 2, 0.05)
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    def _attempt(self, fn: Callable[[Session], T], deadline: float | None) -> T:
+        if self.lane is None:
+            return self._once(fn)
+        patience = float(self.lock_wait_seconds)
+        if deadline is not None:
+            patience = max(0.0, min(patience, deadline - time.monotonic()))
+        with self.lane.taken(patience):
+            return self._once(fn)
+
+    def _once(self, fn: Callable[[Session], T]) -> T:
+        with self._session(writes=True) as session:
+            result = fn(session)
+            session.commit()
+            return result
+
+    def read(self, fn: Callable[[Session], T]) -> T:
+        """Run `fn(session)` without a write transaction; once more when the pooled connection had died."""
+        try:
+            with self.reading() as session:
+                return fn(session)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+        with self.reading() as session:
+            return fn(session)
+
+    @contextmanager
+    def reading(self) -> Generator[Session]:
+        """A session for plain reads. On MariaDB every statement sees the newest commits; on SQLite one snapshot."""
+        session = self._session(writes=False)
+        try:
+            yield session
+        finally:
+            session.close()
+
+    @contextmanager
+    def snapshot(self) -> Generator[Session]:
+        """A read of one instant, however many statements: for proofs and exports beside running doors."""
+        if self.is_sqlite:
+            with self.reading() as session:
+                yield session
+            return
+        engine = self.engine.execution_options(isolation_level="REPEATABLE READ")
+        with Session(engine, autoflush=False, info={"memory": self.memory}) as session:
+            yield session
+
+    def dispose(self) -> None:
+        """Close every pooled connection (before a fork, at the end of a process)."""
+        self.engine.dispose()
+        self._reader.dispose()
+
+
+def lone_connection(url: str) -> Engine:
+    """An engine that keeps no connection: for migrations and one-off administration."""
+    return create_engine(url, poolclass=NullPool)

@@ -1,0 +1,423 @@
+"""会员: who follows, what a push about them does, and what the chat shows of them. Whom they came by: bindings.py."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from domain import bindings, events
+from domain.accounts import OpenAccount
+from domain.bindings import PAID_LEVELS, Person, display_name
+from domain.db import Sql, changed, is_duplicate, maybe_from_db, to_db
+from domain.errors import Invalid, NotFound
+from domain.models import Identity, Member, Relation
+from domain.secrets import Keyring, random_code
+from domain.tally import Changes, Figures
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """What a follow, scan or leave came to. `repeated`: this push had been applied before, nothing was done now.
+
+    `referrer` is the name of the member they were bound to now; `refused` the reason when a code did not bind.
+    """
+
+    member_id: int
+    name: str
+    is_new: bool = False
+    repeated: bool = False
+    referrer: str | None = None
+    refused: str | None = None
+
+
+@dataclass(slots=True)
+class Summary:
+    """A member as the chat shows one: balances in fen and the figures of each level (1 to 3)."""
+
+    member_id: int
+    code: str
+    nickname: str | None
+    status: str
+    muted: bool
+    referrer_id: int | None
+    available_fen: int
+    withdrawing_fen: int
+    levels: dict[int, Figures] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return display_name(self.nickname, self.code)
+
+    @property
+    def total(self) -> Figures:
+        """All levels together."""
+        total = Figures()
+        for figures in self.levels.values():
+            total.add(figures)
+        return total
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+_PERSON_COLUMNS = (
+    "id, code, nickname, referrer_id, bound_at, following, follow_changed_at, first_paid_at"
+)
+_PERSON = Sql(f"SELECT {_PERSON_COLUMNS} FROM member WHERE account_id = ? AND openid = ?")
+_PERSON_LOCKED = Sql(
+    f"SELECT {_PERSON_COLUMNS} FROM member WHERE account_id = ? AND openid = ? FOR UPDATE",
+    sqlite=f"SELECT {_PERSON_COLUMNS} FROM member WHERE account_id = ? AND openid = ?",
+)
+_SUMMARY = Sql(
+    "SELECT m.id, m.code, m.nickname, m.status, m.muted, m.referrer_id, b.available_fen, b.withdrawing_fen, t.level,"
+    " SUM(t.people) AS people, SUM(t.following) AS following, SUM(t.buyers) AS buyers, SUM(t.orders) AS orders,"
+    " SUM(t.spent_fen) AS spent_fen, SUM(t.refunded_fen) AS refunded_fen, SUM(t.earned_fen) AS earned_fen,"
+    " SUM(t.frozen_fen) AS frozen_fen"
+    " FROM member m LEFT JOIN balance b ON b.member_id = m.id LEFT JOIN tally t ON t.member_id = m.id"
+    " WHERE m.account_id = ? AND m.openid = ?"
+    " GROUP BY m.id, m.code, m.nickname, m.status, m.muted, m.referrer_id, b.available_fen, b.withdrawing_fen, t.level"
+)
+
+
+def find(session: Session, account_id: int, openid: str) -> Member | None:
+    """The member with this openid in this account."""
+    return session.scalar(
+        select(Member).where(Member.account_id == account_id, Member.openid == openid)
+    )
+
+
+def get(session: Session, account_id: int, openid: str) -> Member:
+    """The member with this openid, or `NotFound`."""
+    member = find(session, account_id, openid)
+    if member is None:
+        raise NotFound("no such member", openid=openid)
+    return member
+
+
+def summary(session: Session, account_id: int, openid: str) -> Summary | None:
+    """Balances and team figures in one statement, however large the team (tally.py says why)."""
+    rows = _SUMMARY(session, account_id, openid).all()
+    if not rows:
+        return None
+    first = rows[0]
+    result = Summary(
+        first.id, first.code, first.nickname, first.status, bool(first.muted), first.referrer_id,
+        int(first.available_fen or 0), int(first.withdrawing_fen or 0),
+        {level: Figures() for level in range(1, PAID_LEVELS + 1)},
+    )  # fmt: skip
+    for row in rows:
+        if row.level is not None:
+            result.levels[row.level] = Figures(*map(int, row[9:17]))
+    return result
+
+
+def uplines(session: Session, member_id: int) -> list[tuple[int, Member]]:
+    """(level, member) above this one, nearest first, at most three."""
+    query = (
+        select(Relation.level, Member)
+        .join(Member, Member.id == Relation.ancestor_id)
+        .where(Relation.descendant_id == member_id)
+        .order_by(Relation.level)
+    )
+    return [(level, member) for level, member in session.execute(query)]
+
+
+def downline(
+    session: Session, member_id: int, level: int, *, after_id: int = 0, limit: int = 50
+) -> list[Member]:
+    """Members of one level below, by id (joining order); keyset page after `after_id`."""
+    query = (
+        select(Member)
+        .join(Relation, Relation.descendant_id == Member.id)
+        .where(
+            Relation.ancestor_id == member_id,
+            Relation.level == level,
+            Relation.descendant_id > after_id,
+        )
+        .order_by(Relation.descendant_id)
+        .limit(limit)
+    )
+    return list(session.scalars(query))
+
+
+# --- what a push does -----------------------------------------------------------------------------------------------
+
+
+def follow(
+    session: Session,
+    account: OpenAccount,
+    openid: str,
+    *,
+    scene_code: str | None,
+    created: int,
+    push_key: str,
+    now: datetime,
+) -> Touch:
+    """A follower subscribed, perhaps by a code. `created`: the push's CreateTime in seconds; `push_key` makes a repeat
+    harmless. Joins, binds, and sets the follow state unless a later change is known already."""
+    person, is_new = _join(session, account.id, openid, now)
+    if not events.record(
+        session,
+        account.id,
+        push_key,
+        events.FOLLOW,
+        _at(created),
+        member_id=person.id,
+        detail=scene_code,
+    ):
+        return Touch(person.id, person.name, repeated=True)
+    changes = Changes()
+    referrer, refused = None, None
+    if scene_code:
+        by_follow = is_new or not person.following
+        referrer, refused = bindings.by_scan(
+            session, account, person, scene_code, by_follow, push_key, changes, now
+        )
+    _set_following(session, person.id, True, created, changes)
+    changes.write(session)
+    return Touch(person.id, person.name, is_new=is_new, referrer=referrer, refused=refused)
+
+
+def scan(
+    session: Session,
+    account: OpenAccount,
+    openid: str,
+    *,
+    scene_code: str,
+    created: int,
+    push_key: str,
+    now: datetime,
+) -> Touch:
+    """A follower scanned a code (SCAN). Their follow state does not change, but somebody unknown joins as following:
+    WeChat reports SCAN of followers only, so their subscribe is still on its way or was lost."""
+    person, is_new = _join(session, account.id, openid, now)
+    if not events.record(
+        session,
+        account.id,
+        push_key,
+        events.SCAN,
+        _at(created),
+        member_id=person.id,
+        detail=scene_code,
+    ):
+        return Touch(person.id, person.name, repeated=True)
+    changes = Changes()
+    referrer, refused = bindings.by_scan(
+        session, account, person, scene_code, is_new, push_key, changes, now
+    )
+    if is_new:
+        _set_following(session, person.id, True, created, changes)
+    changes.write(session)
+    return Touch(person.id, person.name, is_new=is_new, referrer=referrer, refused=refused)
+
+
+def leave(
+    session: Session,
+    account: OpenAccount,
+    openid: str,
+    *,
+    created: int,
+    push_key: str,
+    now: datetime,
+) -> Touch:
+    """A follower unsubscribed: binding and ledger stay, personal data is erased as the platform demands.
+
+    Somebody unknown is stored as gone, so that their subscribe, arriving late, does not make them a follower.
+    """
+    person, is_new = _join(session, account.id, openid, now)
+    if not events.record(
+        session, account.id, push_key, events.LEAVE, _at(created), member_id=person.id
+    ):
+        return Touch(person.id, person.name, repeated=True)
+    changes = Changes()
+    if _set_following(session, person.id, False, created, changes) or is_new:
+        _erase_personal_data(session, person.id)
+    changes.write(session)
+    return Touch(person.id, person.name, is_new=is_new)
+
+
+def _at(created: int) -> datetime:
+    return datetime.fromtimestamp(created, UTC)
+
+
+def _person(row: Any) -> Person:
+    return Person(
+        row.id, row.code, row.nickname, row.referrer_id, maybe_from_db(row.bound_at), bool(row.following),
+        row.follow_changed_at, row.first_paid_at is not None,
+    )  # fmt: skip
+
+
+_JOIN = Sql(
+    "INSERT INTO member"
+    " (account_id, openid, code, status, grade, promoter, following, follow_changed_at, joined_at, muted)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+CODE_LENGTH: Final = 7
+"""32^7 codes an account: a new one is almost never taken, and then another is drawn."""
+
+
+def _join(session: Session, account_id: int, openid: str, now: datetime) -> tuple[Person, bool]:
+    """The member, locked, and whether they are new. Two first pushes at once make one member."""
+    while True:
+        row = _PERSON_LOCKED(session, account_id, openid).one_or_none()
+        if row is not None:
+            return _person(row), False
+        code = random_code(CODE_LENGTH)
+        try:
+            new = _JOIN(session, account_id, openid, code, "active", "", "", 0, 0, to_db(now), 0)
+        except IntegrityError as error:
+            if not is_duplicate(error):
+                raise
+            continue  # the same follower over another connection, or one code in 34 thousand million
+        return Person(int(new.lastrowid), code, None, None, None, False, 0, False), True
+
+
+_FOLLOW_STATE = Sql(
+    "UPDATE member SET following = ?, follow_changed_at = ?, unfollowed_at = ? WHERE id = ? AND follow_changed_at <= ?"
+    " AND following <> ?"
+)
+_FOLLOW_TIME = Sql("UPDATE member SET follow_changed_at = ? WHERE id = ? AND follow_changed_at < ?")
+_UPLINES = Sql("SELECT level, ancestor_id FROM relation WHERE descendant_id = ? ORDER BY level")
+
+
+def _set_following(
+    session: Session, member_id: int, following: bool, created: int, changes: Changes
+) -> bool:
+    """Follow state goes by the greatest CreateTime, a tie by the later arrival; whether it changed."""
+    unfollowed_at = None if following else to_db(_at(created))
+    turned = changed(
+        _FOLLOW_STATE(session, following, created, unfollowed_at, member_id, created, following)
+    )
+    if not turned:
+        _FOLLOW_TIME(session, created, member_id, created)
+        return False
+    for row in _UPLINES(session, member_id):
+        changes.add(row.ancestor_id, row.level, following=1 if following else -1)
+    return True
+
+
+def _erase_personal_data(session: Session, member_id: int) -> None:
+    """Name, phone, mail and real name; the binding and the ledger are the merchant's books and stay."""
+    session.execute(
+        update(Member)
+        .where(Member.id == member_id)
+        .values(
+            nickname=None,
+            phone=None,
+            phone_index=None,
+            email=None,
+            email_index=None,
+            real_name=None,
+        )
+    )
+
+
+# --- what a member tells about themselves ---------------------------------------------------------------------------
+
+NICKNAME_LENGTH: Final = 20
+_PHONE = re.compile(r"\+?[0-9]{6,20}")
+_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}")
+
+
+def clean_nickname(text: str) -> str:
+    """A name that can be shown anywhere: no controls, no direction overrides, no line breaks, at most 20 characters.
+    Raises `Invalid` when nothing visible is left."""
+    kept = "".join(
+        " " if mark.isspace() else mark
+        for mark in text
+        if unicodedata.category(mark) not in {"Cc", "Cf", "Co", "Cs"} or mark.isspace()
+    )
+    name = " ".join(kept.split())[:NICKNAME_LENGTH].strip()
+    if not name:
+        raise Invalid("the name is empty")
+    return name
+
+
+def set_nickname(session: Session, account_id: int, openid: str, text: str) -> str:
+    """Keep the name a member chose; the name as it is shown. Raises `Invalid`, `NotFound`."""
+    name = clean_nickname(text)
+    query = (
+        update(Member)
+        .where(Member.account_id == account_id, Member.openid == openid)
+        .values(nickname=name)
+    )
+    if not changed(session.execute(query)):
+        raise NotFound("no such member", openid=openid)
+    return name
+
+
+def set_contact(
+    session: Session,
+    keyring: Keyring,
+    member_id: int,
+    *,
+    phone: str | None = None,
+    email: str | None = None,
+    real_name: str | None = None,
+) -> None:
+    """Keep contact data encrypted, phone and mail with a blind index for look-up; None leaves a value as it is.
+    Raises `Invalid` for what cannot be a phone number or an address."""
+    values: dict[str, Any] = {}
+    if phone is not None:
+        if not _PHONE.fullmatch(phone):
+            raise Invalid("not a phone number")
+        values["phone"] = keyring.seal(phone, f"member/{member_id}/phone")
+        values["phone_index"] = keyring.blind_index(phone, "phone")
+    if email is not None:
+        if not _EMAIL.fullmatch(email):
+            raise Invalid("not a mail address")
+        values["email"] = keyring.seal(email, f"member/{member_id}/email")
+        values["email_index"] = keyring.blind_index(email.lower(), "email")
+    if real_name is not None:
+        values["real_name"] = keyring.seal(real_name, f"member/{member_id}/real_name")
+    if values and not changed(
+        session.execute(update(Member).where(Member.id == member_id).values(**values))
+    ):
+        raise NotFound("no such member", member=member_id)
+
+
+def find_by_phone(session: Session, keyring: Keyring, account_id: int, phone: str) -> list[Member]:
+    """Members of the account with this phone number, found by its blind index."""
+    index = keyring.blind_index(phone, "phone")
+    return list(
+        session.scalars(
+            select(Member).where(Member.account_id == account_id, Member.phone_index == index)
+        )
+    )
+
+
+def set_unionid(session: Session, member_id: int, unionid: str) -> None:
+    """Keep the unionid that WeChat told of a follower."""
+    session.execute(update(Member).where(Member.id == member_id).values(unionid=unionid))
+
+
+def set_muted(session: Session, account_id: int, openid: str, muted: bool) -> None:
+    """退订 / 订阅: whether notices are sent; the inbox keeps them all the same."""
+    session.execute(
+        update(Member)
+        .where(Member.account_id == account_id, Member.openid == openid)
+        .values(muted=muted)
+    )
+
+
+def link_identity(
+    session: Session, account_id: int, member_id: int, app_id: str, openid: str
+) -> None:
+    """Remember the member's openid in a linked app. One that is linked to somebody else is `Invalid`."""
+    query = select(Identity).where(
+        Identity.account_id == account_id, Identity.app_id == app_id, Identity.openid == openid
+    )
+    known = session.scalar(query)
+    if known is None:
+        session.add(
+            Identity(account_id=account_id, app_id=app_id, openid=openid, member_id=member_id)
+        )
+        session.flush()
+    elif known.member_id != member_id:
+        raise Invalid("this openid belongs to another member", app_id=app_id)

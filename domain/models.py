@@ -1,0 +1,690 @@
+"""Every table of Banyan. Money is integer fen (`_fen`), rates are basis points (`_bps`), instants are UTC (`_at`).
+
+A unique key beside a table is the idempotency of the step that writes it (money.md 2.1). Hot tables carry no foreign
+keys to rows that get updated: inserting would lock the parent. Keys compare by bytes (ascii_bin): openids and order
+numbers are case-sensitive. The table of orders is `orders` and order lines have no surrogate id: see docs/decisions.md.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    false,
+    text,
+    true,
+)
+from sqlalchemy.dialects import mysql
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware instant, stored as naive UTC with microseconds; a naive value is refused."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Any) -> Any:
+        if dialect.name in {"mysql", "mariadb"}:
+            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
+        return dialect.type_descriptor(DateTime())
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("an instant needs a time zone")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+def _ascii(length: int) -> Any:
+    """A key column: compared by bytes, one byte a character in every index."""
+    return String(length).with_variant(
+        mysql.VARCHAR(length, charset="ascii", collation="ascii_bin"), "mysql", "mariadb"
+    )
+
+
+Id = Annotated[int, mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)]
+Ref = Annotated[int, mapped_column(BigInteger)]
+MaybeRef = Annotated[int | None, mapped_column(BigInteger)]
+Fen = Annotated[int, mapped_column(BigInteger)]
+FenFromZero = Annotated[int, mapped_column(BigInteger, server_default=text("0"))]
+Count = Annotated[int, mapped_column(Integer, server_default=text("0"))]
+Word = Annotated[str, mapped_column(_ascii(32))]
+Key64 = Annotated[str, mapped_column(_ascii(64))]
+MaybeKey64 = Annotated[str | None, mapped_column(_ascii(64))]
+Key128 = Annotated[str, mapped_column(_ascii(128))]
+Name = Annotated[str, mapped_column(String(190))]
+MaybeName = Annotated[str | None, mapped_column(String(190))]
+Json = Annotated[str, mapped_column(Text)]
+MaybeJson = Annotated[str | None, mapped_column(Text)]
+At = Annotated[datetime, mapped_column(Instant)]
+MaybeAt = Annotated[datetime | None, mapped_column(Instant)]
+Sealed = Annotated[bytes, mapped_column(LargeBinary(2000))]
+MaybeSealed = Annotated[bytes | None, mapped_column(LargeBinary(2000))]
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(naming_convention=NAMING)
+
+
+# --- accounts and the people who run them ---------------------------------------------------------------------------
+
+
+class Account(Base):
+    """公众号: one official account. Secrets are sealed with the place `account/<id>/<column>`."""
+
+    __tablename__ = "account"
+    __table_args__ = (
+        UniqueConstraint("slug"),
+        UniqueConstraint("app_id"),
+        CheckConstraint("mode IN ('plain', 'compatible', 'safe')", name="mode"),
+        CheckConstraint("depth BETWEEN 1 AND 3", name="depth"),
+    )
+    id: Mapped[Id]
+    slug: Mapped[Key64]
+    name: Mapped[Name]
+    app_id: Mapped[Key64]
+    gh_id: Mapped[Key64]
+    mode: Mapped[Word]
+    depth: Mapped[int] = mapped_column(Integer)
+    app_secret: Mapped[Sealed]
+    token: Mapped[Sealed]
+    aes_key: Mapped[Sealed]
+    settings: Mapped[Json]
+    created_at: Mapped[At]
+
+
+class Staff(Base):
+    """商家员工: a person who signs in to the console."""
+
+    __tablename__ = "staff"
+    __table_args__ = (UniqueConstraint("login"),)
+    id: Mapped[Id]
+    login: Mapped[Name]
+    password_hash: Mapped[str] = mapped_column(String(255))
+    active: Mapped[bool] = mapped_column(Boolean(create_constraint=False), server_default=true())
+    created_at: Mapped[At]
+
+
+class StaffRole(Base):
+    """What a person may do in one account."""
+
+    __tablename__ = "staff_role"
+    __table_args__ = (
+        CheckConstraint("role IN ('owner', 'finance', 'operator', 'support')", name="role"),
+    )
+    staff_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    account_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    role: Mapped[Word]
+
+
+class ApiKey(Base):
+    """A shop's key: belongs to one account; the secret is sealed with the place `api_key/<key>/secret`."""
+
+    __tablename__ = "api_key"
+    __table_args__ = (UniqueConstraint("public_key"), Index(None, "account_id"))
+    id: Mapped[Id]
+    account_id: Mapped[Ref]
+    public_key: Mapped[Key64]
+    secret: Mapped[Sealed]
+    scopes: Mapped[Json]
+    addresses: Mapped[MaybeJson]
+    expires_at: Mapped[MaybeAt]
+    revoked_at: Mapped[MaybeAt]
+    created_at: Mapped[At]
+
+
+class ApiNonce(Base):
+    """A nonce that was used: accepted once, whatever happens to Redis. The clock prunes old ones by `at`."""
+
+    __tablename__ = "api_nonce"
+    __table_args__ = (Index(None, "at"),)
+    api_key_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    nonce: Mapped[str] = mapped_column(_ascii(64), primary_key=True)
+    at: Mapped[At]
+
+
+class Audit(Base):
+    """Who changed what. Append-only."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index(None, "account_id", "id"), Index(None, "subject", "id"))
+    id: Mapped[Id]
+    account_id: Mapped[MaybeRef]
+    actor: Mapped[Name]
+    action: Mapped[Key64]
+    subject: Mapped[Key128]
+    before: Mapped[MaybeJson]
+    after: Mapped[MaybeJson]
+    at: Mapped[At]
+
+
+# --- members, bindings, codes ---------------------------------------------------------------------------------------
+
+
+class Member(Base):
+    """会员: one follower of one account. `followed_at` is the greatest CreateTime that changed `following`."""
+
+    __tablename__ = "member"
+    __table_args__ = (
+        UniqueConstraint("account_id", "openid"),
+        UniqueConstraint("account_id", "code"),
+        Index(None, "account_id", "unionid"),
+        Index(None, "account_id", "phone_index"),
+        Index(None, "account_id", "email_index"),
+        Index(
+            None, "referrer_id", "id"
+        ),  # the direct downline, and rebuilding `relation` from the truth
+        CheckConstraint("status IN ('active', 'suspended')", name="status"),
+    )
+    id: Mapped[Id]
+    account_id: Mapped[Ref]
+    openid: Mapped[Key64]
+    unionid: Mapped[MaybeKey64]
+    code: Mapped[Word]
+    nickname: Mapped[MaybeName]
+    referrer_id: Mapped[MaybeRef]
+    bound_at: Mapped[MaybeAt]
+    bound_scene_id: Mapped[MaybeRef]
+    status: Mapped[Word] = mapped_column(server_default="active")
+    grade: Mapped[Word] = mapped_column(server_default="")
+    promoter: Mapped[Word] = mapped_column(server_default="")
+    following: Mapped[bool] = mapped_column(
+        Boolean(create_constraint=False), server_default=false()
+    )
+    follow_changed_at: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    joined_at: Mapped[At]
+    unfollowed_at: Mapped[MaybeAt]
+    first_paid_at: Mapped[MaybeAt]
+    muted: Mapped[bool] = mapped_column(Boolean(create_constraint=False), server_default=false())
+    phone: Mapped[MaybeSealed]
+    phone_index: Mapped[MaybeKey64]
+    email: Mapped[MaybeSealed]
+    email_index: Mapped[MaybeKey64]
+    real_name: Mapped[MaybeSealed]
+
+
+class Identity(Base):
+    """The same person in a linked app (mini program): its app id and openid there."""
+
+    __tablename__ = "identity"
+    __table_args__ = (UniqueConstraint("account_id", "app_id", "openid"), Index(None, "member_id"))
+    id: Mapped[Id]
+    account_id: Mapped[Ref]
+    app_id: Mapped[Key64]
+    openid: Mapped[Key64]
+    member_id: Mapped[Ref]
+
+
+class Relation(Base):
+    """Closure of `member.referrer_id` for the three paid levels. `flask members check` proves that they agree."""
+
+    __tablename__ = "relation"
+    __table_args__ = (
+        Index(None, "descendant_id", "level", "ancestor_id"),  # the uplines of a member
+        CheckConstraint("level BETWEEN 1 AND 3", name="level"),
+    )
+    ancestor_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    level: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    descendant_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+
+
+class BindingHistory(Base):
+    """Every change of a referrer. Append-only; `seq` counts the changes of one member from 1."""
+
+    __tablename__ = "binding_history"
+    __table_args__ = (UniqueConstraint("member_id", "seq"),)
+    id: Mapped[Id]
+    account_id: Mapped[Ref]
+    member_id: Mapped[Ref]
+    seq: Mapped[int] = mapped_column(Integer)
+    from_referrer_id: Mapped[MaybeRef]
+    to_referrer_id: Mapped[MaybeRef]
+    scene_id: Mapped[MaybeRef]
+    reason: Mapped[Name]
+    actor: Mapped[Name]
+    at: Mapped[At]
+
+
+class Tree(Base):
+    """One row per account that is updated (Galera certifies writes, not locks) before a member with downlines moves."""
+
+    __tablename__ = "tree"
+    account_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    version: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+
+
+class Tally(Base):
+    """What a member's team amounts to, per level: rows are added, a job folds them into one (`folded`).
+
+    A read sums all rows of the member in one SELECT, so it never waits and nothing is ever updated.
+    """
+
+    __tablename__ = "tally"
+    __table_args__ = (Index(None, "member_id", "level"), Index(None, "folded", "id"))
+    id: Mapped[Id]
+    member_id: Mapped[Ref]
+    level: Mapped[int] = mapped_column(Integer)
+    folded: Mapped[bool] = mapped_column(Boolean(create_constraint=False), server_default=false())
+    people: Mapped[Count]
+    following: Mapped[Count]
+    buyers: Mapped[Count]
+    orders: Mapped[Count]
+    spent_fen: Mapped[FenFromZero]
+    refunded_fen: Mapped[FenFromZero]
+    earned_fen: Mapped[FenFromZero]
+    frozen_fen: Mapped[FenFromZero]
+
+
+class Scene(Base):
+    """场景值: what a code carries, and whom it leads to. Append-only: a code is never reassigned."""
+
+    __tablename__ = "scene"
+    __table_args__ = (
+        UniqueConstraint("account_id", "code"),
+        UniqueConstraint("owner_key"),
+        CheckConstraint("kind IN ('promoter', 'channel', 'product')", name="kind"),
+    )
+    id: Mapped[Id]
+    account_id: Mapped[Ref]
+    code: Mapped[Key64]
+    kind: Mapped[Word]
+    owner_key: Mapped[Key128]
+    member_id: Mapped[MaybeRef]
+    label: Mapped[MaybeName]
+    created_at: Mapped[At]
+
+
+class QrTicket(Base):
+    """带参二维码: what WeChat issued for a scene. Permanent ones have no `expires_at`."""
+
+    __tablename__ = "qr_ticket"
+    __table_args__ = (Index(None, "scene_id", "expires_at"),)
+    id: Mapped[Id]
+    account_id: Mapped[Ref]
+    scene_id: Mapped[Ref]
+    ticket: Mapped[str] = mapped_column(_ascii(255))
+    url: Mapped[str] = mapped_column(String(255))
+    expires_at: Mapped[MaybeAt]
+    created_at: Mapped[At]
+
+
+class Poster(Base):
+    """推广海报: the last picture of a member, as WeChat keeps it; made anew when `fingerprint` or the media lapse."""
+
+    __tablename__ = "poster"
+    member_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    qr_ticket_id: Mapped[Ref]
+    fingerprint: Mapped[Key64]
+    media_id: Mapped[str] = mapped_column(_ascii(128))
+    media_expires_at: Mapped[At]
+
+
+class Event(Base):
+    """What a follower did: scan, follow, leave, click, view, buy, or a binding that was refused. Append-only.
+
+    `push_key` is made from the message, so a repeated push adds nothing.
+    """
+
+    __tablename__ = "event"
+    __table_args__ = (
+        UniqueConstraint("account_id", "push_key"),
+        Index(None, "account_id", "kind", "at"),
+        Index(None, "member_id", "at"),
+    )
+    id: Mapped[Id]
+    account_id: Mapped[Ref]
+    push_key: Mapped[Key64]
+    kind: Mapped[Word]
+    member_id: Mapped[MaybeRef]
+    scene_id: Mapped[MaybeRef]
+    detail: Mapped[MaybeName]
+    at: Mapped[At]
+
+
+# --- what is sold ---------------------------------------------------------------------------------------------------
+
+
+class Rule(Base):
+    """佣金规则: one version, never edited. `definition` is the JSON of domain/rules.py."""
+
+    __tablename__ = "rule"
+    __table_args__ = (Index(None, "account_id", "effective_at"),)
+    id: Mapped[Id]
+    account_id: Mapped[Ref]
+    effective_at: Mapped[At]
+    definition: Mapped[Json]
+    actor: Mapped[Name]
+    created_at: Mapped[At]
+
+
+class Product(Base):
+    """商品. `terms` is null (the rule decides) or the JSON of domain/rules.py; `stock` null means not counted."""
+
+    __tablename__ = "product"
+    __table_args__ = (
+        UniqueConstraint("account_id", "sku"),
+        CheckConstraint("price_fen >= 0", name="price"),
+        CheckConstraint("stock >= 0", name="stock"),
+    )
+    id: Mapped[Id]
+    account_id: Mapped[Ref]
+    sku: Mapped[Key64]
+    name: Mapped[Name]
+    price_fen: Mapped[Fen]
+    stock: Mapped[int | None] = mapped_column(Integer)
+    terms: Mapped[MaybeJson]
+    updated_at: Mapped[At]
+
+
+class Order(Base):
+    """订单. `uplines` (JSON) and `rule_id` are the snapshot by which every commission can be computed again.
+
+    `paid_fen` and `refunded_fen` are goods only. `member_id` is null while the buyer is not known;
+    `buyer_*` are what the shop said of the buyer.
+    """
+
+    __tablename__ = "orders"
+    __table_args__ = (
+        UniqueConstraint("account_id", "order_no"),
+        UniqueConstraint("account_id", "pay_transaction_id"),
+        Index(
+            None, "member_id", "status", "paid_fen", "refunded_fen"
+        ),  # spend of one level, of all levels
+        Index(None, "account_id", "status", "created_at"),  # unpaid orders
+        Index(None, "account_id", "buyer_openid"),  # orders that wait for their buyer
+        Index(None, "account_id", "buyer_unionid"),
+        CheckConstraint("status IN ('unpaid', 'paid', 'completed', 'closed')", name="status"),
+        CheckConstraint("refunded_fen BETWEEN 0 AND paid_fen", name="refunded"),
+        CheckConstraint(
+            "shipping_refunded_fen BETWEEN 0 AND shipping_fen", name="shipping_refunded"
+        ),
+    )
+    id: Mapped[Id]
+    account_id: Mapped[Ref]
+    order_no: Mapped[Key64]
+    content_hash: Mapped[Key64]
+    channel: Mapped[Word]
+    status: Mapped[Word]
+    member_id: Mapped[MaybeRef]
+    buyer_openid: Mapped[MaybeKey64]
+    buyer_unionid: Mapped[MaybeKey64]
+    buyer_app_id: Mapped[MaybeKey64]
+    paid_fen: Mapped[Fen]
+    refunded_fen: Mapped[FenFromZero]
+    shipping_fen: Mapped[FenFromZero]
+    shipping_refunded_fen: Mapped[FenFromZero]
+    rule_id: Mapped[MaybeRef]
+    uplines: Mapped[MaybeJson]
+    pay_transaction_id: Mapped[MaybeKey64]
+    paid_at: Mapped[MaybeAt]
+    completed_at: Mapped[MaybeAt]
+    created_at: Mapped[At]
+
+
+class OrderLine(Base):
+    """订单行. `terms` is the product's own commission terms as they were when the order came."""
+
+    __tablename__ = "order_line"
+    __table_args__ = (
+        CheckConstraint("refunded_fen BETWEEN 0 AND paid_fen", name="refunded"),
+        CheckConstraint("quantity > 0", name="quantity"),
+    )
+    order_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    line_no: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    sku: Mapped[MaybeKey64]
+    title: Mapped[Name]
+    quantity: Mapped[int] = mapped_column(Integer)
+    unit_price_fen: Mapped[int | None] = mapped_column(BigInteger)
+    paid_fen: Mapped[Fen]
+    refunded_fen: Mapped[FenFromZero]
+    terms: Mapped[MaybeJson]
+
+
+class Refund(Base):
+    """退款 of one order, known by the shop's number; `order_id` is null while it is parked."""
+
+    __tablename__ = "refund"
+    __table_args__ = (
+        UniqueConstraint("account_id", "order_no", "refund_no"),
+        Index(None, "order_id"),
+        CheckConstraint("status IN ('parked', 'applied', 'refused')", name="status"),
+    )
+    id: Mapped[Id]
+    account_id: Mapped[Ref]
+    order_no: Mapped[Key64]
+    refund_no: Mapped[Key64]
+    order_id: Mapped[MaybeRef]
+    content_hash: Mapped[Key64]
+    status: Mapped[Word]
+    goods_fen: Mapped[Fen]
+    shipping_refund_fen: Mapped[FenFromZero]
+    created_at: Mapped[At]
+
+
+class RefundLine(Base):
+    __tablename__ = "refund_line"
+    __table_args__ = (CheckConstraint("refund_fen > 0", name="refund_fen"),)
+    refund_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    line_no: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    refund_fen: Mapped[Fen]
+
+
+# --- commissions and the ledger -------------------------------------------------------------------------------------
+
+
+class Commission(Base):
+    """佣金: the claim. One row per order line and level, or per registration (`joined_member_id`)."""
+
+    __tablename__ = "commission"
+    __table_args__ = (
+        UniqueConstraint("order_id", "line_no", "level"),
+        UniqueConstraint("member_id", "joined_member_id"),
+        Index(None, "member_id", "status", "amount_fen", "clawed_fen"),  # frozen money is this sum
+        Index(None, "member_id", "id"),  # 明细, newest first
+        Index(None, "account_id", "status", "due_at", "id"),  # what settlement claims
+        CheckConstraint("kind IN ('order', 'registration')", name="kind"),
+        CheckConstraint("status IN ('frozen', 'settled', 'voided', 'clawed_back')", name="status"),
+        CheckConstraint("amount_fen > 0", name="amount"),
+        CheckConstraint("clawed_fen BETWEEN 0 AND amount_fen", name="clawed"),
+    )
+    id: Mapped[Id]
+    account_id: Mapped[Ref]
+    kind: Mapped[Word]
+    order_id: Mapped[MaybeRef]
+    line_no: Mapped[int | None] = mapped_column(Integer)
+    joined_member_id: Mapped[MaybeRef]
+    level: Mapped[int] = mapped_column(Integer)
+    member_id: Mapped[Ref]
+    base_fen: Mapped[Fen]
+    rate_bps: Mapped[int] = mapped_column(Integer)
+    share_bps: Mapped[int] = mapped_column(Integer, server_default=text("10000"))
+    amount_fen: Mapped[Fen]
+    clawed_fen: Mapped[FenFromZero]
+    status: Mapped[Word]
+    due_at: Mapped[MaybeAt]
+    settled_at: Mapped[MaybeAt]
+    created_at: Mapped[At]
+
+
+class Hold(Base):
+    """A commission that waits for a person. `open_key` is the commission while the hold is open, else null."""
+
+    __tablename__ = "hold"
+    __table_args__ = (UniqueConstraint("open_key"), Index(None, "commission_id"))
+    id: Mapped[Id]
+    account_id: Mapped[Ref]
+    commission_id: Mapped[Ref]
+    open_key: Mapped[MaybeRef]
+    reason: Mapped[Name]
+    actor: Mapped[Name]
+    at: Mapped[At]
+    expires_at: Mapped[MaybeAt]
+    released_at: Mapped[MaybeAt]
+    released_by: Mapped[MaybeName]
+
+
+class Clawback(Base):
+    """追回: what one refund took from one commission, and from which bucket. Append-only."""
+
+    __tablename__ = "clawback"
+    __table_args__ = (
+        UniqueConstraint("refund_id", "commission_id"),
+        Index(None, "commission_id"),
+        CheckConstraint("amount_fen > 0", name="amount"),
+    )
+    id: Mapped[Id]
+    refund_id: Mapped[Ref]
+    commission_id: Mapped[Ref]
+    amount_fen: Mapped[Fen]
+    from_bucket: Mapped[Word]
+    at: Mapped[At]
+
+
+class Posting(Base):
+    """分录: money from one bucket to another. Append-only. Every posting concerns exactly one member."""
+
+    __tablename__ = "posting"
+    __table_args__ = (
+        UniqueConstraint("posting_key"),
+        Index(None, "member_id", "id"),
+        CheckConstraint("amount_fen > 0", name="amount"),
+        CheckConstraint("source <> destination", name="buckets"),
+    )
+    id: Mapped[Id]
+    posting_key: Mapped[Key128]
+    account_id: Mapped[Ref]
+    member_id: Mapped[Ref]
+    source: Mapped[Word]
+    destination: Mapped[Word]
+    amount_fen: Mapped[Fen]
+    reason: Mapped[Word]
+    reverses_id: Mapped[MaybeRef]
+    at: Mapped[At]
+
+
+class Balance(Base):
+    """余额: only what can be spent (`available_fen`, below zero is a debt) and what a withdrawal reserved."""
+
+    __tablename__ = "balance"
+    __table_args__ = (CheckConstraint("withdrawing_fen >= 0", name="withdrawing"),)
+    member_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    account_id: Mapped[Ref]
+    available_fen: Mapped[FenFromZero]
+    withdrawing_fen: Mapped[FenFromZero]
+
+
+# --- what is told, and what leaves ----------------------------------------------------------------------------------
+
+
+class Notice(Base):
+    """What a member should be told; the inbox of the chat. A message about it is an `outbox` row."""
+
+    __tablename__ = "notice"
+    __table_args__ = (UniqueConstraint("notice_key"), Index(None, "member_id", "id"))
+    id: Mapped[Id]
+    account_id: Mapped[Ref]
+    member_id: Mapped[Ref]
+    occasion: Mapped[Word]
+    notice_key: Mapped[Key128]
+    params: Mapped[Json]
+    created_at: Mapped[At]
+    read_at: Mapped[MaybeAt]
+
+
+class Outbox(Base):
+    """发件箱: a message that must leave. The row is the message, an RQ job is a doorbell (money.md 2.5)."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        UniqueConstraint("dedupe_key"),
+        Index(None, "state", "topic", "next_at", "id"),  # what a drain claims
+        Index(None, "lease_token"),
+        Index(None, "account_id", "provider_msg_id"),  # the result event finds its row
+        CheckConstraint("state IN ('pending', 'claimed', 'done', 'dead', 'unsure')", name="state"),
+    )
+    id: Mapped[Id]
+    account_id: Mapped[Ref]
+    member_id: Mapped[MaybeRef]
+    topic: Mapped[Word]
+    dedupe_key: Mapped[Key128]
+    payload: Mapped[Json]
+    state: Mapped[Word]
+    attempts: Mapped[Count]
+    next_at: Mapped[At]
+    first_try_at: Mapped[MaybeAt]
+    lease_token: Mapped[str | None] = mapped_column(_ascii(32))
+    provider_msg_id: Mapped[MaybeKey64]
+    last_error: Mapped[MaybeName]
+    delivery: Mapped[str | None] = mapped_column(_ascii(32))
+    delivered_at: Mapped[MaybeAt]
+    created_at: Mapped[At]
+    done_at: Mapped[MaybeAt]
+
+
+class NoticeTemplate(Base):
+    """The WeChat template that an account uses for an occasion; `fields` maps its keywords to our words (JSON)."""
+
+    __tablename__ = "notice_template"
+    account_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    occasion: Mapped[str] = mapped_column(_ascii(32), primary_key=True)
+    template_id: Mapped[Key64]
+    fields: Mapped[MaybeJson]
+
+
+class Reply(Base):
+    """The merchant's own keyword reply."""
+
+    __tablename__ = "reply"
+    __table_args__ = (
+        UniqueConstraint("account_id", "keyword"),
+        CheckConstraint("matching IN ('exact', 'contains')", name="matching"),
+    )
+    id: Mapped[Id]
+    account_id: Mapped[Ref]
+    keyword: Mapped[str] = mapped_column(String(60))
+    matching: Mapped[Word]
+    body: Mapped[str] = mapped_column(String(2000))
+
+
+class TextOverride(Base):
+    """The merchant's own wording of one of our texts (domain/texts.py)."""
+
+    __tablename__ = "text_override"
+    account_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    text_key: Mapped[str] = mapped_column(_ascii(64), primary_key=True)
+    body: Mapped[str] = mapped_column(String(2000))
+
+
+APPEND_ONLY = (
+    Posting.__tablename__,
+    Clawback.__tablename__,
+    BindingHistory.__tablename__,
+    Audit.__tablename__,
+    Rule.__tablename__,
+)
+"""Tables whose rows the database itself refuses to change or delete (triggers of the first migration)."""

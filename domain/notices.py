@@ -1,0 +1,104 @@
+"""通知: what a member should be told. Written with its cause; a message about it leaves through the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from domain import outbox
+from domain.db import Sql, to_db, to_json
+from domain.errors import Invalid
+from domain.models import Notice, NoticeTemplate
+
+FRIEND_JOINED: Final = "friend_joined"
+COMMISSION_ACCRUED: Final = "commission_accrued"
+COMMISSION_SETTLED: Final = "commission_settled"
+COMMISSION_VOIDED: Final = "commission_voided"
+COMMISSION_CLAWED_BACK: Final = "commission_clawed_back"
+OCCASIONS: Final = (
+    FRIEND_JOINED,
+    COMMISSION_ACCRUED,
+    COMMISSION_SETTLED,
+    COMMISSION_VOIDED,
+    COMMISSION_CLAWED_BACK,
+)
+
+_INSERT = Sql(
+    "INSERT INTO notice (account_id, member_id, occasion, notice_key, params, created_at) VALUES (?, ?, ?, ?, ?, ?)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """One thing to tell one member; `key` is unique for ever, `params` are the named values of its text."""
+
+    account_id: int
+    member_id: int
+    occasion: str
+    key: str
+    params: dict[str, Any]
+
+
+def tell(session: Session, news: Sequence[News], now: datetime) -> None:
+    """Write the notices and, for each, the message that carries it (topic `notice`, same key)."""
+    _INSERT.many(
+        session,
+        [
+            (one.account_id, one.member_id, one.occasion, one.key, to_json(one.params), to_db(now))
+            for one in news
+        ],
+    )
+    outbox.put(
+        session,
+        [
+            outbox.Message(
+                one.account_id, outbox.NOTICE, f"notice-{one.key}", {"occasion": one.occasion, **one.params}, now,
+                one.member_id,
+            )
+            for one in news
+        ],
+        now,
+    )  # fmt: skip
+
+
+def latest_of(session: Session, member_id: int, limit: int = 5) -> list[Notice]:
+    """The newest notices of a member."""
+    return list(
+        session.scalars(
+            select(Notice)
+            .where(Notice.member_id == member_id)
+            .order_by(Notice.id.desc())
+            .limit(limit)
+        )
+    )
+
+
+def set_template(
+    session: Session,
+    account_id: int,
+    occasion: str,
+    template_id: str,
+    fields: dict[str, str] | None = None,
+) -> None:
+    """Choose the WeChat template of an occasion. `fields`: template keyword → our parameter; None uses the defaults
+    of jobs/notify. Raises `Invalid` for an unknown occasion."""
+    if occasion not in OCCASIONS:
+        raise Invalid("no such occasion", occasion=occasion, occasions=list(OCCASIONS))
+    row = session.get(NoticeTemplate, (account_id, occasion))
+    if row is None:
+        row = NoticeTemplate(account_id=account_id, occasion=occasion)
+        session.add(row)
+    row.template_id = template_id
+    row.fields = None if fields is None else to_json(fields)
+    session.flush()
+
+
+def templates_of(session: Session, account_id: int) -> dict[str, NoticeTemplate]:
+    """The account's templates by occasion."""
+    rows = session.scalars(select(NoticeTemplate).where(NoticeTemplate.account_id == account_id))
+    return {row.occasion: row for row in rows}

@@ -1,0 +1,519 @@
+"""订单: reported paid by the shop, each exactly once, with the snapshot by which its commissions are computed.
+
+Recording is set-based: 500 orders of a batch take the same dozen statements as one. Refunds: refunds.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import and_, or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from domain import commissions, events, products, refunds, rules
+from domain.accounts import OpenAccount
+from domain.bindings import display_name
+from domain.commissions import Accruing
+from domain.db import Sql, changed, is_duplicate, maybe_from_db, to_db, to_json
+from domain.errors import Invalid, NotFound, OrderConflict
+from domain.models import Identity, Member, Order, OrderLine
+from domain.rules import PlanLine, RuleVersion, Terms, Upline
+from domain.secrets import digest, short_digest
+
+MAX_LINES: Final = 200
+MAX_FEN: Final = 10_000_000_000
+"""A hundred million yuan: what a field of an order may hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Buyer:
+    """How the shop names the buyer: by openid of this account, by openid of a linked app, or by unionid."""
+
+    openid: str | None = None
+    unionid: str | None = None
+    app_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PaidLine:
+    """A line as the shop reports it; `paid_fen` is what was really paid for it, after every discount."""
+
+    line_no: int
+    title: str
+    quantity: int
+    paid_fen: int
+    sku: str | None = None
+    unit_price_fen: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PaidOrder:
+    """A paid order as the shop reports it."""
+
+    order_no: str
+    buyer: Buyer
+    lines: tuple[PaidLine, ...]
+    paid_at: datetime
+    shipping_fen: int = 0
+
+    @property
+    def paid_fen(self) -> int:
+        """Goods only: commissions never see the shipping."""
+        return sum(line.paid_fen for line in self.lines)
+
+    def content_hash(self) -> str:
+        """Equal reports have equal hashes, whatever the order of the lines or the zone of the instant."""
+        lines = sorted((asdict(line) for line in self.lines), key=lambda line: line["line_no"])
+        paid_at = self.paid_at.astimezone(UTC).isoformat()
+        return digest(
+            to_json([self.order_no, asdict(self.buyer), lines, self.shipping_fen, paid_at])
+        )
+
+    def check(self, account: OpenAccount) -> None:
+        """`Invalid` for what no shop can mean: no lines, a line twice, amounts out of range, nobody as the buyer."""
+        numbers = [line.line_no for line in self.lines]
+        if not 1 <= len(numbers) <= MAX_LINES or len(set(numbers)) != len(numbers):
+            raise Invalid("one to 200 lines with different numbers", order_no=self.order_no)
+        amounts = [self.shipping_fen, *(line.paid_fen for line in self.lines)]
+        if any(not 0 <= amount <= MAX_FEN for amount in amounts) or any(
+            line.quantity < 1 for line in self.lines
+        ):
+            raise Invalid("an amount or a quantity is out of range", order_no=self.order_no)
+        if not (self.buyer.openid or self.buyer.unionid):
+            raise Invalid("the buyer needs an openid or a unionid", order_no=self.order_no)
+        foreign = self.buyer.app_id not in {None, account.app_id}
+        if foreign and self.buyer.app_id not in account.settings.linked_apps:
+            raise Invalid("this app is not linked to the account", app_id=self.buyer.app_id)
+
+
+@dataclass(slots=True)
+class _Known:
+    """A buyer who is a member, with the chain above as it is now."""
+
+    id: int
+    name: str
+    bought: bool
+    bound_at: datetime | None
+    uplines: list[Upline]
+
+
+# --- who bought -----------------------------------------------------------------------------------------------------
+
+_BUYERS = (
+    "SELECT {key} AS buyer_key, b.id, b.code, b.nickname, b.first_paid_at, b.bound_at, r.level, u.id AS upline_id,"
+    " u.status, u.grade FROM {source} LEFT JOIN relation r ON r.descendant_id = b.id"
+    " LEFT JOIN member u ON u.id = r.ancestor_id WHERE {where} ORDER BY b.id, r.level"
+)
+_BY_OPENID = Sql(
+    _BUYERS.format(key="b.openid", source="member b", where="b.account_id = ? AND b.openid IN (??)")
+)
+_BY_UNIONID = Sql(
+    _BUYERS.format(
+        key="b.unionid", source="member b", where="b.account_id = ? AND b.unionid IN (??)"
+    )
+)
+_BY_APP = Sql(
+    _BUYERS.format(
+        key="i.openid",
+        source="identity i JOIN member b ON b.id = i.member_id",
+        where="i.account_id = ? AND i.app_id = ? AND i.openid IN (??)",
+    )
+)
+_FIRST_PAID = Sql("UPDATE member SET first_paid_at = ? WHERE id = ? AND first_paid_at IS NULL")
+
+
+def _buyers(session: Session, account: OpenAccount, wanted: Sequence[Buyer]) -> dict[Buyer, _Known]:
+    """Those of the buyers who are members; one statement for each way of naming them that occurs."""
+    found: dict[Buyer, _Known] = {}
+    by_openid = [one for one in wanted if one.openid and one.app_id in {None, account.app_id}]
+    found |= _look_up(
+        _BY_OPENID.among(session, (account.id,), {one.openid for one in by_openid}),
+        by_openid,
+        "openid",
+    )
+    for app_id in {
+        one.app_id for one in wanted if one.openid and one.app_id not in {None, account.app_id}
+    }:
+        of_app = [one for one in wanted if one.app_id == app_id]
+        rows = _BY_APP.among(session, (account.id, app_id), {one.openid for one in of_app})
+        found |= _look_up(rows, of_app, "openid")
+    by_unionid = [one for one in wanted if one.unionid and one not in found]
+    if by_unionid:
+        rows = _BY_UNIONID.among(session, (account.id,), {one.unionid for one in by_unionid})
+        found |= _look_up(rows, by_unionid, "unionid")
+    return found
+
+
+def _look_up(rows: Any, wanted: Sequence[Buyer], attribute: str) -> dict[Buyer, _Known]:
+    known: dict[str, _Known] = {}
+    for row in rows:
+        person = known.get(row.buyer_key)
+        if person is None:
+            name = display_name(row.nickname, row.code)
+            bought = row.first_paid_at is not None
+            person = known[row.buyer_key] = _Known(
+                row.id, name, bought, maybe_from_db(row.bound_at), []
+            )
+        if row.level is not None:
+            refusal = "" if row.status == "active" else rules.SUSPENDED
+            person.uplines.append(Upline(row.upline_id, row.level, row.grade, refusal))
+    return {one: known[key] for one in wanted if (key := getattr(one, attribute)) in known}
+
+
+def _mark_first_purchases(
+    session: Session, account: OpenAccount, orders: Sequence[PaidOrder], now: datetime
+) -> tuple[dict[Buyer, _Known], set[int]]:
+    """The known buyers, and the ids of those who buy for the first time, marked as such.
+
+    Marking locks the buyer's row; their uplines are read again after it, so that a binding that was committed
+    meanwhile and this purchase agree on who gained a buyer.
+    """
+    wanted = [order.buyer for order in orders]
+    known = _buyers(session, account, wanted)
+    fresh = sorted({person.id for person in known.values() if not person.bought})
+    first = {
+        member_id for member_id in fresh if changed(_FIRST_PAID(session, to_db(now), member_id))
+    }
+    if fresh:
+        known |= _buyers(
+            session, account, [buyer for buyer, person in known.items() if not person.bought]
+        )
+    return known, first
+
+
+# --- recording ------------------------------------------------------------------------------------------------------
+
+_INSERT = Sql(
+    "INSERT INTO orders (account_id, order_no, content_hash, channel, status, member_id, buyer_openid, buyer_unionid,"
+    " buyer_app_id, paid_fen, refunded_fen, shipping_fen, shipping_refunded_fen, rule_id, uplines, paid_at, created_at)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_INSERT_LINE = Sql(
+    "INSERT INTO order_line (order_id, line_no, sku, title, quantity, unit_price_fen, paid_fen, refunded_fen, terms)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_IDS = Sql("SELECT order_no, id FROM orders WHERE account_id = ? AND order_no IN (??)")
+_HASHES = Sql("SELECT order_no, content_hash FROM orders WHERE account_id = ? AND order_no IN (??)")
+
+
+def record_paid(
+    session: Session,
+    account: OpenAccount,
+    orders: Sequence[PaidOrder],
+    now: datetime,
+    channel: str = "api",
+) -> set[str]:
+    """Record paid orders with their commissions; the numbers of those that are new.
+
+    The same report again changes nothing. Raises `OrderConflict` for another content under a known number, `Invalid`
+    for an impossible order; nothing of the batch is kept then. A buyer we do not know yet is stored without earners
+    and attached when that person follows (`attach_waiting`). Parked refunds are applied at once.
+    """
+    for order in orders:
+        order.check(account)
+    new = _unseen_in(orders)
+    known, first = _mark_first_purchases(session, account, new, now)
+    versions = dict(
+        zip(
+            (order.order_no for order in new),
+            rules.in_force(session, account.id, [order.paid_at for order in new]),
+            strict=True,
+        )
+    )
+    rows = {
+        order.order_no: _row(
+            account, order, known.get(order.buyer), versions[order.order_no], channel, now
+        )
+        for order in new
+    }
+    new = _insert(session, account, new, rows)
+    if not new:
+        return set()
+    ids = {
+        row.order_no: row.id
+        for row in _IDS.among(session, (account.id,), [order.order_no for order in new])
+    }
+    terms = products.terms_of(
+        session, account.id, {line.sku for order in new for line in order.lines if line.sku}
+    )
+    _write_lines(session, new, ids, terms)
+    accruing = []
+    for order in new:
+        buyer = known.get(order.buyer)
+        if buyer is not None:
+            version = versions[order.order_no]
+            due_at = None
+            if version is not None:
+                due_at = commissions.due_date(
+                    order.paid_at, None, account.settings.freeze_from, version.freeze_days
+                )
+            lines = [
+                PlanLine(line.line_no, line.paid_fen, terms.get(line.sku or ""))
+                for line in order.lines
+            ]
+            accruing.append(
+                Accruing(
+                    ids[order.order_no], order.order_no, buyer.id, buyer.name, order.paid_fen, version, buyer.uplines,
+                    lines, due_at, buyer.id in first,
+                )
+            )  # fmt: skip
+            first.discard(buyer.id)  # two orders of one new buyer in a batch: one new buyer
+    commissions.accrue(session, account.id, accruing, now)
+    _record_purchases(session, account.id, accruing, now)
+    refunds.apply_parked(session, account, ids, now)
+    return set(ids)
+
+
+def _insert(
+    session: Session,
+    account: OpenAccount,
+    orders: list[PaidOrder],
+    rows: dict[str, tuple[Any, ...]],
+) -> list[PaidOrder]:
+    """Insert the orders; those that are new. The insert itself finds the repeats, so the usual case asks nothing."""
+    try:
+        with (
+            session.begin_nested() if len(orders) > 1 else nullcontext()
+        ):  # many rows may be many statements
+            _INSERT.many(session, list(rows.values()))
+    except IntegrityError as error:
+        if not is_duplicate(error):
+            raise
+    else:
+        return orders
+    repeated = _check_repeats(session, account, orders)
+    new = [order for order in orders if order.order_no not in repeated]
+    _INSERT.many(session, [rows[order.order_no] for order in new])
+    return new
+
+
+def _unseen_in(orders: Sequence[PaidOrder]) -> list[PaidOrder]:
+    """The orders without repeats inside the batch itself."""
+    seen: dict[str, PaidOrder] = {}
+    for order in orders:
+        if seen.setdefault(order.order_no, order).content_hash() != order.content_hash():
+            raise OrderConflict(
+                "the batch holds this order twice, with other content", order_no=order.order_no
+            )
+    return list(seen.values())
+
+
+def _row(
+    account: OpenAccount,
+    order: PaidOrder,
+    buyer: _Known | None,
+    version: RuleVersion | None,
+    channel: str,
+    now: datetime,
+) -> tuple[Any, ...]:
+    return (
+        account.id, order.order_no, order.content_hash(), channel, "paid", buyer.id if buyer else None,
+        order.buyer.openid, order.buyer.unionid, order.buyer.app_id, order.paid_fen, 0, order.shipping_fen, 0,
+        version.id if version else None, snapshot(buyer.uplines, buyer.bound_at) if buyer else None,
+        to_db(order.paid_at), to_db(now),
+    )  # fmt: skip
+
+
+def _write_lines(
+    session: Session, orders: Sequence[PaidOrder], ids: dict[str, int], terms: dict[str, Terms]
+) -> None:
+    _INSERT_LINE.many(
+        session,
+        [
+            (
+                ids[order.order_no], line.line_no, line.sku, line.title, line.quantity, line.unit_price_fen,
+                line.paid_fen, 0, to_json(terms[line.sku].as_value()) if line.sku in terms else None,
+            )
+            for order in orders
+            for line in order.lines
+        ],
+    )  # fmt: skip
+
+
+def _check_repeats(session: Session, account: OpenAccount, orders: Sequence[PaidOrder]) -> set[str]:
+    """The numbers that are known already, with the same content; `OrderConflict` for other content."""
+    stored = {
+        row.order_no: row.content_hash
+        for row in _HASHES.among(session, (account.id,), [o.order_no for o in orders])
+    }
+    for order in orders:
+        if stored.get(order.order_no, order.content_hash()) != order.content_hash():
+            raise OrderConflict(
+                "this order number is known with other content", order_no=order.order_no
+            )
+    return set(stored)
+
+
+def _record_purchases(
+    session: Session, account_id: int, orders: Sequence[Accruing], now: datetime
+) -> None:
+    events.record_touches(
+        session,
+        [
+            (
+                account_id,
+                short_digest(f"buy {one.order_no}"),
+                events.BUY,
+                one.buyer_id,
+                None,
+                one.order_no,
+                now,
+            )
+            for one in orders
+        ],
+    )
+
+
+# --- the snapshot ---------------------------------------------------------------------------------------------------
+
+
+def snapshot(uplines: Sequence[Upline], bound_at: datetime | None) -> str:
+    """The chain above the buyer when the order was paid, as the order keeps it for ever."""
+    chain = [[one.level, one.member_id, one.grade, one.refusal] for one in uplines]
+    return to_json({"bound_at": None if bound_at is None else bound_at.isoformat(), "chain": chain})
+
+
+def uplines_in(stored: str | None) -> list[Upline]:
+    """The chain of a stored snapshot."""
+    if stored is None:
+        return []
+    return [
+        Upline(member_id, level, grade, refusal)
+        for level, member_id, grade, refusal in json.loads(stored)["chain"]
+    ]
+
+
+def shares_of(session: Session, order: Order, lines: Sequence[OrderLine]) -> list[rules.Share]:
+    """The plan of a stored order, computed again from its snapshot: also who earns nothing, and why."""
+    version = None if order.rule_id is None else rules.get_version(session, order.rule_id)
+    return rules.plan(version, order.member_id, uplines_in(order.uplines), plan_lines(lines))
+
+
+def plan_lines(lines: Sequence[OrderLine]) -> list[PlanLine]:
+    """Stored lines as the plan takes them, with the product's terms of that time."""
+    return [
+        PlanLine(
+            line.line_no,
+            line.paid_fen,
+            None if line.terms is None else Terms.from_value(json.loads(line.terms)),
+        )
+        for line in lines
+    ]
+
+
+# --- later in an order's life ---------------------------------------------------------------------------------------
+
+_COMPLETE = Sql("UPDATE orders SET status = ?, completed_at = ? WHERE id = ? AND status = ?")
+
+
+def complete(
+    session: Session, account: OpenAccount, order_no: str, completed_at: datetime
+) -> Order:
+    """The order is completed: its freeze period starts. A repeat changes nothing, also with another instant.
+    Raises `NotFound`, and `Invalid` for an order that is not paid."""
+    order = get(session, account.id, order_no)
+    if changed(_COMPLETE(session, "completed", to_db(completed_at), order.id, "paid")):
+        session.refresh(order)
+        if order.rule_id is not None and order.member_id is not None:
+            days = rules.get_version(session, order.rule_id).freeze_days
+            commissions.start_freeze(session, order.id, completed_at + timedelta(days=days))
+    elif order.status != "completed":
+        raise Invalid("only a paid order can be completed", order_no=order_no, status=order.status)
+    return order
+
+
+_ATTACH = Sql("UPDATE orders SET member_id = ?, uplines = ? WHERE id = ? AND member_id IS NULL")
+
+
+def attach_waiting(session: Session, account: OpenAccount, member: Member, now: datetime) -> int:
+    """Give a follower the paid orders that waited for them, with commissions by today's binding and the rule of the
+    payment; how many. Called when somebody follows or when WeChat tells their unionid."""
+    waiting = _waiting_for(session, account, member, now)
+    if not waiting:
+        return 0
+    buyer = Buyer(openid=member.openid)
+    paid = PaidOrder("", buyer, (), now)
+    known, first = _mark_first_purchases(session, account, [paid], now)
+    person = known[buyer]
+    accruing = []
+    for order in waiting:
+        if not changed(
+            _ATTACH(session, person.id, snapshot(person.uplines, person.bound_at), order.id)
+        ):
+            continue  # another follow of the same person was first
+        session.refresh(order)
+        accruing.append(_accruing(session, account, order, person, person.id in first))
+        first.discard(person.id)
+    commissions.accrue(session, account.id, accruing, now)
+    _record_purchases(session, account.id, accruing, now)
+    for one in accruing:
+        refunds.take_back_again(session, account, one.order_id, now)
+    return len(accruing)
+
+
+def _waiting_for(
+    session: Session, account: OpenAccount, member: Member, now: datetime
+) -> list[Order]:
+    """Paid orders without a member whose buyer is this one by openid, unionid or an openid in a linked app."""
+    names = [
+        and_(
+            Order.buyer_openid == member.openid,
+            or_(Order.buyer_app_id.is_(None), Order.buyer_app_id == account.app_id),
+        )
+    ]
+    if member.unionid:
+        names.append(Order.buyer_unionid == member.unionid)
+    identities = select(Identity.app_id, Identity.openid).where(Identity.member_id == member.id)
+    names += [
+        and_(Order.buyer_app_id == app_id, Order.buyer_openid == openid)
+        for app_id, openid in session.execute(identities)
+    ]
+    since = now - timedelta(days=account.settings.buyer_wait_days)
+    query = select(Order).where(
+        Order.account_id == account.id,
+        Order.member_id.is_(None),
+        Order.paid_at >= since,
+        or_(*names),
+    )
+    return list(session.scalars(query.order_by(Order.id)))
+
+
+def _accruing(
+    session: Session, account: OpenAccount, order: Order, person: _Known, first_purchase: bool
+) -> Accruing:
+    """A stored order as accrual sees it."""
+    version = None if order.rule_id is None else rules.get_version(session, order.rule_id)
+    due_at = None
+    if version is not None and order.paid_at is not None:
+        due_at = commissions.due_date(
+            order.paid_at, order.completed_at, account.settings.freeze_from, version.freeze_days
+        )
+    return Accruing(
+        order.id, order.order_no, person.id, person.name, order.paid_fen, version, uplines_in(order.uplines),
+        plan_lines(lines_of(session, order.id)), due_at, first_purchase,
+    )  # fmt: skip
+
+
+def get(session: Session, account_id: int, order_no: str) -> Order:
+    """The order of this number in this account, or `NotFound`."""
+    order = session.scalar(
+        select(Order).where(Order.account_id == account_id, Order.order_no == order_no)
+    )
+    if order is None:
+        raise NotFound("no such order", order_no=order_no)
+    return order
+
+
+def lines_of(session: Session, order_id: int) -> list[OrderLine]:
+    """The lines of an order, by number."""
+    return list(
+        session.scalars(
+            select(OrderLine).where(OrderLine.order_id == order_id).order_by(OrderLine.line_no)
+        )
+    )

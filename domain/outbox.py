@@ -1,0 +1,223 @@
+"""发件箱: messages that must leave. The row is the message; a job is only a doorbell (money.md 2.5).
+
+`pending → claimed → done`, or `dead` (never), or `unsure` (sent perhaps). A claim is a lease: a worker that dies
+gives its rows back when the lease runs out, and every repeat carries the same client id.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from domain.db import Sql, changed, maybe_from_db, to_db, to_json
+from domain.models import Outbox
+
+NOTICE: Final = "notice"
+POSTER: Final = "poster"
+PROFILE: Final = "profile"
+WEBHOOK: Final = "webhook"
+
+LEASE_SECONDS: Final = 90
+DEDUPE_SECONDS: Final = 600
+"""WeChat sends the same openid and client_msg_id once within ten minutes (platform.md 7)."""
+MAX_ATTEMPTS: Final = 8
+BACKOFF_SECONDS: Final = (90, 90, 120, 180, 600, 1800, 3600, 7200)
+
+_INSERT = Sql(
+    "INSERT INTO outbox (account_id, member_id, topic, dedupe_key, payload, state, attempts, next_at, created_at)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_INSERT_NEW = Sql(
+    "INSERT IGNORE INTO outbox"
+    " (account_id, member_id, topic, dedupe_key, payload, state, attempts, next_at, created_at)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    sqlite="INSERT OR IGNORE INTO outbox (account_id, member_id, topic, dedupe_key, payload, state, attempts, next_at,"
+    " created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+)
+_DUE = Sql(
+    "SELECT id FROM outbox WHERE state = ? AND topic = ? AND next_at <= ? ORDER BY next_at, id LIMIT ?"
+)
+_DUE_TOPICS = Sql(
+    "SELECT DISTINCT topic FROM outbox WHERE state IN ('pending', 'claimed') AND next_at <= ?"
+)
+_CLAIM = Sql(
+    "UPDATE outbox SET state = 'claimed', lease_token = ?, next_at = ?, attempts = attempts + 1,"
+    " first_try_at = COALESCE(first_try_at, ?) WHERE state = ? AND next_at <= ? AND id IN (??)"
+)
+_CLAIMED = Sql(
+    "SELECT id, account_id, member_id, topic, dedupe_key, payload, attempts, first_try_at FROM outbox"
+    " WHERE lease_token = ? AND state = 'claimed' ORDER BY id"
+)
+_FINISH = Sql(
+    "UPDATE outbox SET state = ?, next_at = ?, attempts = attempts + ?, provider_msg_id = ?, last_error = ?,"
+    " done_at = ?, lease_token = NULL WHERE id = ? AND lease_token = ?"
+)
+_DELIVERED = Sql(
+    "UPDATE outbox SET delivery = ?, delivered_at = ?, state = CASE WHEN state = 'unsure' THEN 'done' ELSE state END"
+    " WHERE account_id = ? AND provider_msg_id = ? AND delivery IS NULL"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A row to be written: `key` is unique for ever, `payload` plain JSON values, `due_at` when it may leave."""
+
+    account_id: int
+    topic: str
+    key: str
+    payload: dict[str, Any]
+    due_at: datetime
+    member_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A row held by this worker until its lease runs out."""
+
+    id: int
+    account_id: int
+    member_id: int | None
+    topic: str
+    key: str
+    payload: dict[str, Any]
+    attempts: int
+    first_try_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a claimed row: state done / pending (again at `next_at`) / dead / unsure.
+
+    `counted` False gives the attempt back (a quota or a token, not a failure of this message).
+    """
+
+    row_id: int
+    state: str
+    provider_msg_id: str | None = None
+    error: str | None = None
+    next_at: datetime | None = None
+    counted: bool = True
+
+
+def _values(message: Message, now: datetime) -> tuple[Any, ...]:
+    return (
+        message.account_id, message.member_id, message.topic, message.key, to_json(message.payload),
+        "pending", 0, to_db(message.due_at), to_db(now),
+    )  # fmt: skip
+
+
+def put(session: Session, messages: Sequence[Message], now: datetime) -> None:
+    """Write messages with their cause. A known key is an error here: the cause has its own key and came first."""
+    _INSERT.many(session, [_values(message, now) for message in messages])
+
+
+def put_once(session: Session, message: Message, now: datetime) -> bool:
+    """Write a message unless its key exists; whether it is new."""
+    return _INSERT_NEW.many(session, [_values(message, now)]) == 1
+
+
+def due_topics(session: Session, now: datetime) -> list[str]:
+    """Topics with rows that are due, or whose lease ran out."""
+    return [row.topic for row in _DUE_TOPICS(session, to_db(now))]
+
+
+def claim(
+    session: Session,
+    topic: str,
+    now: datetime,
+    limit: int = 500,
+    lease_seconds: int = LEASE_SECONDS,
+) -> str | None:
+    """Take up to `limit` due rows for this worker; the lease token, or None when nothing is due. Commit, then
+    `claimed`. The UPDATE is the arbiter, so no SKIP LOCKED is needed: the same on every engine (money.md 2.6)."""
+    token = uuid.uuid4().hex
+    until = to_db(now + timedelta(seconds=lease_seconds))
+    taken = 0
+    for state in ("pending", "claimed"):
+        ids = [row.id for row in _DUE(session, state, topic, to_db(now), limit - taken)]
+        if ids:
+            taken += changed(
+                _CLAIM.among(session, (token, until, to_db(now), state, to_db(now)), ids)
+            )
+        if taken >= limit:
+            break
+    return token if taken else None
+
+
+def claimed(session: Session, token: str) -> list[Claimed]:
+    """The rows that the lease `token` holds."""
+    return [
+        Claimed(
+            row.id, row.account_id, row.member_id, row.topic, row.dedupe_key, json.loads(row.payload), row.attempts,
+            maybe_from_db(row.first_try_at),
+        )
+        for row in _CLAIMED(session, token)
+    ]  # fmt: skip
+
+
+def finish(session: Session, token: str, results: Iterable[Result], now: datetime) -> int:
+    """Mark rows with their results; how many were still ours. A row whose lease was taken over is left alone."""
+    marked = 0
+    for result in results:
+        next_at = to_db(result.next_at or now)
+        done_at = to_db(now) if result.state in {"done", "dead"} else None
+        marked += changed(
+            _FINISH(
+                session, result.state, next_at, 0 if result.counted else -1, result.provider_msg_id,
+                (result.error or "")[:190] or None, done_at, result.row_id, token,
+            )
+        )  # fmt: skip
+    return marked
+
+
+def retry_at(row: Claimed, now: datetime) -> datetime:
+    """When a row that failed in passing is tried again: 90 s, 90 s, 2 min, 3 min (inside WeChat's ten minutes), …"""
+    return now + timedelta(seconds=BACKOFF_SECONDS[min(row.attempts, len(BACKOFF_SECONDS)) - 1])
+
+
+def delivered(
+    session: Session, account_id: int, provider_msg_id: str, delivery: str, now: datetime
+) -> bool:
+    """Record what WeChat says became of a message; False when no row carries that id (yet)."""
+    return changed(_DELIVERED(session, delivery, to_db(now), account_id, provider_msg_id)) == 1
+
+
+def retry(session: Session, row_ids: Sequence[int], now: datetime) -> int:
+    """Give dead or unsure rows another life, by a person's wish; how many."""
+    query = Sql(
+        "UPDATE outbox SET state = 'pending', attempts = 0, next_at = ?, first_try_at = NULL, last_error = NULL"
+        " WHERE state IN ('dead', 'unsure') AND id IN (??)"
+    )
+    return changed(query.among(session, (to_db(now),), row_ids))
+
+
+def list_rows(
+    session: Session,
+    *,
+    states: Sequence[str],
+    account_id: int | None = None,
+    after_id: int = 0,
+    limit: int = 100,
+) -> list[Outbox]:
+    """Rows in these states by id, for people."""
+    query = (
+        select(Outbox)
+        .where(Outbox.state.in_(states), Outbox.id > after_id)
+        .order_by(Outbox.id)
+        .limit(limit)
+    )
+    if account_id is not None:
+        query = query.where(Outbox.account_id == account_id)
+    return list(session.scalars(query))
+
+
+def oldest_due(session: Session) -> datetime | None:
+    """The due instant of the oldest row that still waits: its age is the outbox's health."""
+    return session.scalar(select(func.min(Outbox.next_at)).where(Outbox.state == "pending"))

@@ -1,0 +1,472 @@
+"""The proof of the books and of the tree, from the rows alone (money.md 2.2). Nothing here repairs money.
+
+`ledger_check` reads one snapshot in chunks and keeps no more than a chunk in memory; `members_check` compares the
+closure and the figures with what `referrer_id`, orders and commissions say, and can rebuild those two, which are
+derived.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import case, func, select
+from sqlalchemy.orm import Session
+
+from domain import ledger
+from domain.bindings import PAID_LEVELS
+from domain.db import Sql
+from domain.models import Balance, Clawback, Commission, Member, Notice, Order, OrderLine, Posting
+from domain.money import remaining_after_refund
+from domain.orders import plan_lines, uplines_in
+from domain.rules import Share, earners_of, get_version, plan
+from domain.tally import COLUMNS, Figures
+
+CHUNK: Final = 1000
+SHOWN: Final = 100
+"""Differences that a report names; it counts all of them."""
+
+LEGAL_MOVES: Final = frozenset(
+    {
+        ("accrue", ledger.COMMISSION, ledger.FROZEN),
+        ("settle", ledger.FROZEN, ledger.AVAILABLE),
+        ("void", ledger.FROZEN, ledger.COMMISSION),
+        ("clawback", ledger.AVAILABLE, ledger.COMMISSION),
+        ("absorb", ledger.COMMISSION, ledger.AVAILABLE),
+    }
+)
+
+
+@dataclass(slots=True)
+class Report:
+    """What was read and what does not agree; `ok` when nothing differs."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    differences: list[dict[str, Any]] = field(default_factory=list)
+    difference_count: int = 0
+
+    @property
+    def ok(self) -> bool:
+        return self.difference_count == 0
+
+    def differs(self, check: str, subject: str, expected: Any, found: Any) -> None:
+        self.difference_count += 1
+        if len(self.differences) < SHOWN:
+            row = {"check": check, "subject": subject, "expected": expected, "found": found}
+            self.differences.append(row)
+
+    def compare(self, check: str, subject: str, expected: Any, found: Any) -> None:
+        if expected != found:
+            self.differs(check, subject, expected, found)
+
+    def count(self, what: str, number: int = 1) -> None:
+        self.counts[what] = self.counts.get(what, 0) + number
+
+    def as_value(self) -> dict[str, Any]:
+        """For JSON: {"ok", "postings", …, "difference_count", "differences"}."""
+        return {
+            "ok": self.ok,
+            **self.counts,
+            "difference_count": self.difference_count,
+            "differences": self.differences,
+        }
+
+
+Progress = Callable[[str, int], None]
+
+
+def _silent(_what: str, _done: int) -> None:
+    """Nobody watches."""
+
+
+# --- the books ------------------------------------------------------------------------------------------------------
+
+
+def ledger_check(session: Session, progress: Progress = _silent) -> Report:
+    """Prove the books: legal postings, balances and frozen money equal their postings, every paid order has exactly
+    the commissions of its plan, every claw-back its reason, every commission its postings and its notice.
+
+    `session` should be a snapshot (`Database.snapshot`). `progress(what, done)` is called after each chunk.
+    """
+    report = Report(counts={"postings": 0, "orders": 0, "commissions": 0, "members": 0})
+    _check_postings(session, report, progress)
+    _check_balances(session, report, progress)
+    _check_orders(session, report, progress)
+    return report
+
+
+def _chunks(session: Session, column: Any) -> Iterator[tuple[int, int]]:
+    """(above, up to) ranges of an id column, each of about a chunk, in order."""
+    above = 0
+    while True:
+        ids = (
+            select(column.label("id"))
+            .where(column > above)
+            .order_by(column)
+            .limit(CHUNK)
+            .subquery()
+        )
+        last = session.scalar(select(func.max(ids.c.id)))
+        if last is None:
+            return
+        yield above, last
+        above = last
+
+
+def _check_postings(session: Session, report: Report, progress: Progress) -> None:
+    rows = session.execute(
+        select(Posting.reason, Posting.source, Posting.destination, func.count(), func.min(Posting.amount_fen))
+        .group_by(Posting.reason, Posting.source, Posting.destination)
+    )  # fmt: skip
+    for reason, source, destination, number, smallest in rows:
+        report.count("postings", number)
+        if (reason, source, destination) not in LEGAL_MOVES:
+            move = f"{reason}: {source} to {destination}"
+            report.differs("legal_postings", move, "no such posting", f"{number} postings")
+        if smallest <= 0:
+            report.differs("positive_postings", reason, "amounts above zero", smallest)
+    progress("postings", report.counts["postings"])
+
+
+def _check_balances(session: Session, report: Report, progress: Progress) -> None:
+    """Per member: the balance row and the frozen commissions equal the sums of the postings."""
+
+    def flow(bucket: str) -> Any:
+        signed = case(
+            (Posting.destination == bucket, Posting.amount_fen),
+            (Posting.source == bucket, -Posting.amount_fen),
+            else_=0,
+        )
+        return func.sum(signed)
+
+    flows = [flow(bucket) for bucket in (ledger.AVAILABLE, ledger.WITHDRAWING, ledger.FROZEN)]
+    for above, last in _chunks(session, Member.id):
+        found: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
+        balances = select(Balance.member_id, Balance.available_fen, Balance.withdrawing_fen)
+        for member_id, available, withdrawing in session.execute(
+            _between(balances, Balance.member_id, above, last)
+        ):
+            found[member_id][:2] = [available, withdrawing]
+        left = func.sum(Commission.amount_fen - Commission.clawed_fen)
+        frozen = select(Commission.member_id, left).where(Commission.status == "frozen")
+        query = _between(frozen, Commission.member_id, above, last).group_by(Commission.member_id)
+        for member_id, amount_fen in session.execute(query):
+            found[member_id][2] = int(amount_fen)
+        posted: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
+        sums = _between(select(Posting.member_id, *flows), Posting.member_id, above, last)
+        for member_id, *amounts in session.execute(sums.group_by(Posting.member_id)):
+            posted[member_id] = [int(amount) for amount in amounts]
+        for member_id in sorted(found.keys() | posted.keys()):
+            names = ("available", "withdrawing", "frozen")
+            expected = dict(zip(names, posted[member_id], strict=True))
+            report.compare(
+                "balances",
+                f"member/{member_id}",
+                expected,
+                dict(zip(names, found[member_id], strict=True)),
+            )
+        report.count("members", len(found.keys() | posted.keys()))
+        progress("members", report.counts["members"])
+    orphans = select(func.count()).select_from(Posting)
+    orphans = orphans.where(~select(Member.id).where(Member.id == Posting.member_id).exists())
+    report.compare("balances", "postings without a member", 0, session.scalar(orphans))
+
+
+def _between(query: Any, column: Any, above: int, last: int) -> Any:
+    return query.where(column > above, column <= last)
+
+
+def _check_orders(session: Session, report: Report, progress: Progress) -> None:
+    for above, last in _chunks(session, Order.id):
+        orders = list(session.scalars(_between(select(Order), Order.id, above, last)))
+        lines = _by(
+            session.scalars(_between(select(OrderLine), OrderLine.order_id, above, last)),
+            "order_id",
+        )
+        rows = _by(
+            session.scalars(_between(select(Commission), Commission.order_id, above, last)),
+            "order_id",
+        )
+        taken = _taken(session, above, last)
+        posted = _posted(session, [row for group in rows.values() for row in group])
+        for order in orders:
+            _check_order(session, report, order, lines.get(order.id, []), rows.get(order.id, []))
+        for group in rows.values():
+            for row in group:
+                refunded = {
+                    line.line_no: line.refunded_fen for line in lines.get(row.order_id or 0, [])
+                }
+                _check_commission(report, row, refunded, taken.get(row.id, {}), posted)
+        _check_notices(session, report, [row for group in rows.values() for row in group])
+        report.count("orders", len(orders))
+        report.count("commissions", sum(len(group) for group in rows.values()))
+        session.expunge_all()  # a chunk in memory, not the books
+        progress("orders", report.counts["orders"])
+    report.compare(
+        "plan", "commissions without an order", 0,
+        session.scalar(
+            select(func.count()).select_from(Commission).where(
+                Commission.kind == "order", ~select(Order.id).where(Order.id == Commission.order_id).exists()
+            )
+        ),
+    )  # fmt: skip
+
+
+def _by(rows: Iterable[Any], attribute: str) -> dict[int, list[Any]]:
+    groups: dict[int, list[Any]] = defaultdict(list)
+    for row in rows:
+        groups[getattr(row, attribute)].append(row)
+    return groups
+
+
+def _check_order(
+    session: Session,
+    report: Report,
+    order: Order,
+    lines: Sequence[OrderLine],
+    rows: Sequence[Commission],
+) -> None:
+    """The order's amounts are those of its lines, and its commissions those of the plan of its snapshot."""
+    name = f"order/{order.order_no}"
+    amounts = sum(line.paid_fen for line in lines), sum(line.refunded_fen for line in lines)
+    report.compare("order_lines", name, amounts, (order.paid_fen, order.refunded_fen))
+    expected: list[Share] = []
+    if order.member_id is not None and order.status in {"paid", "completed"}:
+        version = None if order.rule_id is None else get_version(session, order.rule_id)
+        shares = plan(version, order.member_id, uplines_in(order.uplines), plan_lines(lines))
+        expected = [one for _, one in earners_of(shares)]
+    planned = sorted(
+        (s.line_no, s.level, s.member_id, s.base_fen, s.rate_bps, s.share_bps, s.amount_fen)
+        for s in expected
+    )
+    stored = sorted(
+        (c.line_no or 0, c.level, c.member_id, c.base_fen, c.rate_bps, c.share_bps, c.amount_fen)
+        for c in rows
+    )
+    report.compare("plan", name, planned, stored)
+
+
+def _taken(session: Session, above: int, last: int) -> dict[int, dict[str, int]]:
+    """What claw-backs took from each commission of these orders, by bucket."""
+    query = (
+        select(Clawback.commission_id, Clawback.from_bucket, func.sum(Clawback.amount_fen))
+        .join(Commission, Commission.id == Clawback.commission_id)
+        .group_by(Clawback.commission_id, Clawback.from_bucket)
+    )
+    taken: dict[int, dict[str, int]] = defaultdict(dict)
+    for commission_id, bucket, amount in session.execute(
+        _between(query, Commission.order_id, above, last)
+    ):
+        taken[commission_id][bucket] = int(amount)
+    return taken
+
+
+def _keys(row: Commission) -> tuple[str, str]:
+    return f"accrue-{row.order_id}-{row.line_no}-{row.level}", f"settle-{row.id}"
+
+
+def _posted(session: Session, rows: Sequence[Commission]) -> dict[str, tuple[int, int]]:
+    """(member, amount) of the accrual and settlement postings of these commissions, by key."""
+    keys = [key for row in rows for key in _keys(row)]
+    found: dict[str, tuple[int, int]] = {}
+    for start in range(0, len(keys), CHUNK):
+        query = select(Posting.posting_key, Posting.member_id, Posting.amount_fen)
+        for key, member_id, amount in session.execute(
+            query.where(Posting.posting_key.in_(keys[start : start + CHUNK]))
+        ):
+            found[key] = member_id, amount
+    return found
+
+
+def _check_commission(
+    report: Report,
+    row: Commission,
+    refunded: dict[int, int],
+    taken: dict[str, int],
+    posted: dict[str, tuple[int, int]],
+) -> None:
+    """Accrued and settled once with the right amounts, and reduced by exactly what its refunds ask."""
+    name = f"commission/{row.id}"
+    accrue, settle = _keys(row)
+    report.compare("accrual", name, (row.member_id, row.amount_fen), posted.get(accrue))
+    voided, clawed = taken.get(ledger.FROZEN, 0), taken.get(ledger.AVAILABLE, 0)
+    left = remaining_after_refund(
+        row.base_fen, refunded.get(row.line_no or 0, 0), row.rate_bps, row.share_bps
+    )
+    report.compare("refunds", name, row.amount_fen - left, row.clawed_fen)
+    report.compare("clawbacks", name, row.clawed_fen, voided + clawed)
+    if row.status in {"settled", "clawed_back"}:
+        report.compare(
+            "settlement", name, (row.member_id, row.amount_fen - voided), posted.get(settle)
+        )
+    else:
+        report.compare("settlement", name, None, posted.get(settle))
+    gone = {"frozen": "voided", "settled": "clawed_back"}
+    alive = {"voided": "frozen", "clawed_back": "settled"}.get(row.status, row.status)
+    report.compare("status", name, alive if left else gone[alive], row.status)
+
+
+def _check_notices(session: Session, report: Report, rows: Sequence[Commission]) -> None:
+    """Everybody who earned by an order was to be told."""
+    wanted = {f"accrued-{row.order_id}-{row.member_id}" for row in rows}
+    known: set[str] = set()
+    for start in range(0, len(wanted), CHUNK):
+        part = sorted(wanted)[start : start + CHUNK]
+        known |= set(session.scalars(select(Notice.notice_key).where(Notice.notice_key.in_(part))))
+    for key in sorted(wanted - known):
+        report.differs("notices", key, "a notice", None)
+
+
+# --- the tree -------------------------------------------------------------------------------------------------------
+
+_TRUE_PEOPLE = Sql(
+    "SELECT r.ancestor_id AS member_id, r.level, COUNT(*), SUM(m.following),"
+    " SUM(CASE WHEN m.first_paid_at IS NULL THEN 0 ELSE 1 END)"
+    " FROM relation r JOIN member m ON m.id = r.descendant_id"
+    " WHERE r.ancestor_id > ? AND r.ancestor_id <= ? GROUP BY r.ancestor_id, r.level"
+)
+_TRUE_EARNINGS = Sql(
+    "SELECT member_id, level, SUM(amount_fen - clawed_fen),"
+    " SUM(CASE WHEN status = 'frozen' THEN amount_fen - clawed_fen ELSE 0 END)"
+    " FROM commission WHERE member_id > ? AND member_id <= ? GROUP BY member_id, level"
+)
+_TALLY_SUMS = ", ".join(f"SUM({column})" for column in COLUMNS)
+_FIGURES = Sql(
+    f"SELECT member_id, level, {_TALLY_SUMS} FROM tally"
+    " WHERE member_id > ? AND member_id <= ? GROUP BY member_id, level"
+)
+_DROP_FIGURES = Sql("DELETE FROM tally WHERE member_id > ? AND member_id <= ?")
+_ADD_FIGURES = Sql(
+    f"INSERT INTO tally (member_id, level, folded, {', '.join(COLUMNS)})"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_RELATIONS = Sql(
+    "SELECT descendant_id, level, ancestor_id FROM relation WHERE descendant_id > ? AND descendant_id <= ?"
+)
+_DROP_RELATIONS = Sql("DELETE FROM relation WHERE descendant_id > ? AND descendant_id <= ?")
+_ADD_RELATION = Sql("INSERT INTO relation (descendant_id, level, ancestor_id) VALUES (?, ?, ?)")
+
+
+def members_check(
+    session: Session, *, repair: bool = False, progress: Progress = _silent
+) -> Report:
+    """Prove the tree: no cycle, `relation` is the closure of `referrer_id`, `tally` what the rows amount to.
+
+    With `repair` the closure and the figures are rebuilt where they differ (the caller commits); the report still
+    names what was wrong. Cycles are never repaired: which binding is the wrong one is for people to say.
+    """
+    report = Report(counts={"members": 0})
+    referrers = {
+        row.id: row.referrer_id for row in session.execute(select(Member.id, Member.referrer_id))
+    }
+    for member_id in _in_cycles(referrers):
+        report.differs("cycles", f"member/{member_id}", "no cycle", "own upline")
+    for above, last in _chunks(session, Member.id):
+        ids = [member_id for member_id in referrers if above < member_id <= last]
+        _check_relations(session, report, referrers, ids, above, last, repair)
+        report.count("members", len(ids))
+        progress("closure", report.counts["members"])
+    purchases = _purchases(session)
+    for above, last in _chunks(session, Member.id):
+        _check_figures(session, report, purchases, above, last, repair)
+        progress("figures", last)
+    return report
+
+
+def _in_cycles(referrers: dict[int, int | None]) -> list[int]:
+    """Members from whom climbing never ends; each is visited once."""
+    safe: set[int] = set()
+    lost: list[int] = []
+    for start in referrers:
+        path: list[int] = []
+        on_path: set[int] = set()
+        climbing: int | None = start
+        while climbing is not None and climbing not in safe and climbing not in on_path:
+            path.append(climbing)
+            on_path.add(climbing)
+            climbing = referrers.get(climbing)
+        if climbing is not None and climbing in on_path:
+            lost += path[path.index(climbing) :]
+        safe.update(path)
+    return sorted(set(lost))
+
+
+def _check_relations(
+    session: Session,
+    report: Report,
+    referrers: dict[int, int | None],
+    ids: Sequence[int],
+    above: int,
+    last: int,
+    repair: bool,
+) -> None:
+    expected = set()
+    for member_id in ids:
+        climbing = referrers[member_id]
+        for level in range(1, PAID_LEVELS + 1):
+            if climbing is None:
+                break
+            expected.add((member_id, level, climbing))
+            climbing = referrers.get(climbing)
+    found = {tuple(row) for row in _RELATIONS(session, above, last)}
+    for member_id, level, ancestor_id in sorted(expected ^ found):
+        stands = "missing" if (member_id, level, ancestor_id) in expected else "too many"
+        report.differs(
+            "closure", f"member/{member_id}", f"level {level} under {ancestor_id}", stands
+        )
+    if repair and expected != found:
+        _DROP_RELATIONS(session, above, last)
+        _ADD_RELATION.many(session, sorted(expected))
+
+
+def _purchases(session: Session) -> dict[tuple[int, int], Figures]:
+    """Orders, spend and refunds per upline and level, from the snapshots of the orders."""
+    sums: dict[tuple[int, int], Figures] = defaultdict(Figures)
+    for above, last in _chunks(session, Order.id):
+        query = select(Order.uplines, Order.paid_fen, Order.refunded_fen).where(
+            Order.member_id.is_not(None)
+        )
+        for uplines, paid_fen, refunded_fen in session.execute(
+            _between(query, Order.id, above, last)
+        ):
+            for upline in uplines_in(uplines):
+                one = Figures(orders=1, spent_fen=paid_fen, refunded_fen=refunded_fen)
+                sums[upline.member_id, upline.level].add(one)
+    return sums
+
+
+def _check_figures(
+    session: Session,
+    report: Report,
+    purchases: dict[tuple[int, int], Figures],
+    above: int,
+    last: int,
+    repair: bool,
+) -> None:
+    expected: dict[tuple[int, int], Figures] = defaultdict(Figures)
+    for key, figures in purchases.items():
+        if above < key[0] <= last:
+            expected[key].add(figures)
+    for member_id, level, people, following, buyers in _TRUE_PEOPLE(session, above, last):
+        one = Figures(people=int(people), following=int(following), buyers=int(buyers))
+        expected[member_id, level].add(one)
+    for member_id, level, earned, frozen in _TRUE_EARNINGS(session, above, last):
+        expected[member_id, level].add(Figures(earned_fen=int(earned), frozen_fen=int(frozen)))
+    found = {
+        (member_id, level): Figures(*(int(value) for value in values))
+        for member_id, level, *values in _FIGURES(session, above, last)
+    }
+    wrong = False
+    for key in sorted(expected.keys() | found.keys()):
+        right, stored = expected.get(key, Figures()), found.get(key, Figures())
+        wrong |= right != stored
+        report.compare("figures", f"member/{key[0]} level {key[1]}", str(right), str(stored))
+    if repair and wrong:
+        _DROP_FIGURES(session, above, last)
+        rows = [
+            (member_id, level, 1, *(getattr(figures, column) for column in COLUMNS))
+            for (member_id, level), figures in sorted(expected.items())
+        ]
+        _ADD_FIGURES.many(session, rows)

@@ -1,0 +1,271 @@
+"""佣金规则: versions of rates, products' own terms, and the pure `plan` of who earns what on an order.
+
+`plan` is a function of values: the same snapshot, rule and lines give the same result for ever. The API answers,
+为什么, the dry run and the proof of the books all call it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from domain.db import Sql, from_db, to_json
+from domain.errors import Invalid
+from domain.models import Rule
+from domain.money import BPS, share
+
+PAID_LEVELS: Final = 3
+
+# Why a level pays nobody (or nothing); the words for people are in texts.py under `nobody.<reason>`.
+NO_UPLINE: Final = "no_upline"
+DEPTH: Final = "depth"
+SUSPENDED: Final = "suspended"
+NOT_QUALIFIED: Final = "not_qualified"
+NO_RATE: Final = "no_rate"
+ROUNDS_TO_ZERO: Final = "rounds_to_zero"
+BUYER_UNKNOWN: Final = "buyer_unknown"
+NO_RULE: Final = "no_rule"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How one line pays: a rate per level (level 1 first), or a pool that levels share.
+
+    Rates: Terms((1000, 500, 200)). Pool: 20 % of the line, shared 50/30/20: Terms((5000, 3000, 2000), pool_bps=2000).
+    """
+
+    rates_bps: tuple[int, ...]
+    pool_bps: int | None = None
+
+    def for_level(self, level: int) -> tuple[int, int]:
+        """(rate_bps, share_bps) of a level; a level that is not named has rate 0."""
+        if level > len(self.rates_bps):
+            return 0, BPS
+        if self.pool_bps is None:
+            return self.rates_bps[level - 1], BPS
+        return self.pool_bps, self.rates_bps[level - 1]
+
+    @property
+    def total_bps(self) -> int:
+        """The most that all levels together can take of the base."""
+        return sum(self.rates_bps) if self.pool_bps is None else self.pool_bps
+
+    def check(self, max_total_bps: int) -> None:
+        """`Invalid` when a rate is out of range, shares exceed the pool or the levels exceed the cap."""
+        if not 1 <= len(self.rates_bps) <= PAID_LEVELS:
+            raise Invalid("one to three levels", levels=len(self.rates_bps))
+        if (
+            any(not 0 <= rate <= BPS for rate in self.rates_bps)
+            or not 0 <= (self.pool_bps or 0) <= BPS
+        ):
+            raise Invalid("a rate is between 0 and 10000 basis points", rates=list(self.rates_bps))
+        if self.pool_bps is not None and sum(self.rates_bps) > BPS:
+            raise Invalid("the shares of a pool exceed the pool", shares=list(self.rates_bps))
+        if self.total_bps > max_total_bps:
+            raise Invalid(
+                "all levels together exceed the cap",
+                total_bps=self.total_bps,
+                max_total_bps=max_total_bps,
+            )
+
+    def as_value(self) -> dict[str, Any]:
+        """For JSON: {"rates": […]} or {"pool": bps, "shares": […]}."""
+        if self.pool_bps is None:
+            return {"rates": list(self.rates_bps)}
+        return {"pool": self.pool_bps, "shares": list(self.rates_bps)}
+
+    @classmethod
+    def from_value(cls, value: dict[str, Any]) -> Terms:
+        if "pool" in value:
+            return cls(tuple(value["shares"]), value["pool"])
+        return cls(tuple(value["rates"]))
+
+
+@dataclass(frozen=True, slots=True)
+class RuleVersion:
+    """One version as the plan sees it. `grades` replace the account's terms for promoters of that grade."""
+
+    id: int
+    effective_at: datetime
+    terms: Terms
+    freeze_days: int
+    self_purchase: bool
+    depth: int
+    grades: dict[str, Terms]
+
+
+@dataclass(frozen=True, slots=True)
+class Upline:
+    """One member above the buyer, as they were when the order was paid. `refusal` says why they cannot earn."""
+
+    member_id: int
+    level: int
+    grade: str = ""
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanLine:
+    """What the plan needs of an order line; `terms` are the product's own at that time, if it has any."""
+
+    line_no: int
+    base_fen: int
+    terms: Terms | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One level of one line: the earner and the amount, or nobody and the reason."""
+
+    line_no: int
+    level: int
+    member_id: int | None
+    base_fen: int
+    rate_bps: int
+    share_bps: int
+    amount_fen: int
+    nobody: str = ""
+
+
+def plan(
+    rule: RuleVersion | None,
+    buyer_id: int | None,
+    uplines: Sequence[Upline],
+    lines: Sequence[PlanLine],
+) -> list[Share]:
+    """Who earns what: one `Share` for every line and every level of the rule's depth, by line and level.
+
+    base = the line's paid goods value; amount = floor(base × rate [× share]); what no eligible earner takes stays with
+    the merchant and says why in `nobody`. With `self_purchase` the buyer is level 1 and the others move down one.
+
+    Example: 29.97 yuan at 10 % / 5 % / 2 % gives 2.99, 1.49 and 0.59; the merchant keeps the fractions.
+    """
+    if rule is None:
+        return [Share(line.line_no, 1, None, line.base_fen, 0, BPS, 0, NO_RULE) for line in lines]
+    chain = {upline.level: upline for upline in uplines}
+    if rule.self_purchase and buyer_id is not None:
+        moved = {upline.level + 1: upline for upline in uplines if upline.level < PAID_LEVELS}
+        chain = {1: Upline(buyer_id, 1), **moved}
+    result = []
+    for line in lines:
+        for level in range(1, rule.depth + 1):
+            earner = chain.get(level)
+            result.append(_share(rule, buyer_id, line, level, earner))
+    return result
+
+
+def _share(
+    rule: RuleVersion, buyer_id: int | None, line: PlanLine, level: int, earner: Upline | None
+) -> Share:
+    grade = rule.grades.get(earner.grade) if earner else None
+    rate, part = (line.terms or grade or rule.terms).for_level(level)
+    amount = share(line.base_fen, rate, part)
+    nobody = ""
+    if buyer_id is None:
+        nobody = BUYER_UNKNOWN
+    elif earner is None:
+        nobody = NO_UPLINE
+    elif earner.refusal:
+        nobody = earner.refusal
+    elif rate * part == 0:
+        nobody = NO_RATE
+    elif amount == 0:
+        nobody = ROUNDS_TO_ZERO
+    member_id = earner.member_id if earner is not None and not nobody else None
+    return Share(line.line_no, level, member_id, line.base_fen, rate, part, amount, nobody)
+
+
+def earners_of(shares: Sequence[Share]) -> list[tuple[int, Share]]:
+    """(member id, share) of the shares that somebody earns."""
+    return [(one.member_id, one) for one in shares if one.member_id is not None]
+
+
+def add(
+    session: Session,
+    account_id: int,
+    *,
+    terms: Terms,
+    max_total_bps: int,
+    depth: int,
+    freeze_days: int = 7,
+    self_purchase: bool = False,
+    grades: dict[str, Terms] | None = None,
+    effective_at: datetime,
+    actor: str,
+    now: datetime,
+) -> Rule:
+    """Publish a version; it is never edited, a later `effective_at` supersedes it. Raises `Invalid`."""
+    if not 0 <= freeze_days <= 365:
+        raise Invalid("freeze_days is between 0 and 365", freeze_days=freeze_days)
+    for one in (terms, *(grades or {}).values()):
+        one.check(max_total_bps)
+    definition = {
+        **terms.as_value(),
+        "freeze_days": freeze_days,
+        "self_purchase": self_purchase,
+        "depth": depth,
+        "grades": {name: one.as_value() for name, one in (grades or {}).items()},
+    }
+    rule = Rule(
+        account_id=account_id,
+        effective_at=effective_at,
+        definition=to_json(definition),
+        actor=actor,
+        created_at=now,
+    )
+    session.add(rule)
+    session.flush()
+    return rule
+
+
+def parse(rule: Rule) -> RuleVersion:
+    """A stored version as the plan takes it."""
+    value = json.loads(rule.definition)
+    return RuleVersion(
+        id=rule.id,
+        effective_at=rule.effective_at,
+        terms=Terms.from_value(value),
+        freeze_days=value["freeze_days"],
+        self_purchase=value["self_purchase"],
+        depth=value["depth"],
+        grades={name: Terms.from_value(one) for name, one in value["grades"].items()},
+    )
+
+
+def versions_of(session: Session, account_id: int) -> list[Rule]:
+    """Every version of the account, newest first."""
+    query = (
+        select(Rule)
+        .where(Rule.account_id == account_id)
+        .order_by(Rule.effective_at.desc(), Rule.id.desc())
+    )
+    return list(session.scalars(query))
+
+
+_DATES = Sql(
+    "SELECT id, effective_at FROM rule WHERE account_id = ? ORDER BY effective_at DESC, id DESC"
+)
+
+
+def in_force(
+    session: Session, account_id: int, instants: Sequence[datetime]
+) -> list[RuleVersion | None]:
+    """The version in force at each instant, None before the first one."""
+    dates = [(from_db(row.effective_at), row.id) for row in _DATES(session, account_id)]
+    ids = [next((rule_id for since, rule_id in dates if since <= at), None) for at in instants]
+    return [None if rule_id is None else get_version(session, rule_id) for rule_id in ids]
+
+
+def get_version(session: Session, rule_id: int) -> RuleVersion:
+    """The version of this id. Versions are immutable, so the process remembers them (`Database.memory`)."""
+    memory = session.info.setdefault("memory", {})
+    known: RuleVersion | None = memory.get(("rule", rule_id))
+    if known is None:
+        known = memory["rule", rule_id] = parse(session.get_one(Rule, rule_id))
+    return known

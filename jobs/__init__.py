@@ -1,0 +1,1 @@
+"""What runs beside requests: the clock, the workers, and everything that leaves."""
