@@ -252,9 +252,10 @@ def embedded_valkey(data: Path) -> tuple[Process, str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"redis://127.0.0.1:{port}/0"
+    # Its log has a file: at every start it warns of kernel settings that matter to larger servers than this one.
     options = {
         "port": str(port), "bind": "127.0.0.1", "dir": str(folder), "daemonize": "no",
-        "appendonly": "yes", "appendfsync": "everysec", "save": "", "loglevel": "warning",
+        "appendonly": "yes", "appendfsync": "everysec", "save": "", "logfile": str(folder / "valkey.log"),
     }  # fmt: skip
     command = [
         str(get_binary_path()),
