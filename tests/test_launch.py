@@ -28,7 +28,6 @@ PROGRAM = """
 import os, sys
 from pathlib import Path
 import launch
-launch.STOP_SECONDS = 0.3
 def python(name, code, **more):
     return launch.Process(name, [sys.executable, "-c", code], **more)
 {body}
@@ -73,7 +72,7 @@ class Run:
 
     def ends(self) -> int:
         """The launcher's exit status."""
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     def clean_up(self) -> None:
         for pid in self.alive():
@@ -98,7 +97,10 @@ def run(tmp_path: Path) -> Generator[Callable[[str], Run]]:
 def test_signal_stops_every_process_and_their_children(
     run: Callable[[str], Run], number: int
 ) -> None:
-    launcher = run(f"processes = [python('one', {FOREVER!r}), python('two', {PARENT!r})]")
+    # Two of these are deaf, so they are waited for in vain.
+    launcher = run(
+        f"launch.STOP_SECONDS = 0.3; processes = [python('one', {FOREVER!r}), python('two', {PARENT!r})]"
+    )
     launcher.says("deaf", times=2)
     assert len(launcher.alive()) == 5, "the launcher, two processes, two grandchildren"
     launcher.process.send_signal(number)
