@@ -144,6 +144,35 @@ def test_one_that_finishes_comes_before_the_next(run: Callable[[str], Run]) -> N
     assert launcher.output.index("release | made") < launcher.output.index("web     | up")
 
 
+def test_one_that_ends_all_is_a_success_and_the_quiet_ones_stay_quiet(
+    run: Callable[[str], Run],
+) -> None:
+    noise = "print('noise', flush=True);" + FOREVER
+    story = "print('told'); print('to the end')"
+    launcher = run(
+        f"processes = [python('web', {noise!r}, quiet=True),"
+        f" python('story', {story!r}, finishes=True, ends_all=True)]"
+    )
+    assert launcher.ends() == 0
+    assert "story  | to the end" in launcher.output
+    assert "noise" not in launcher.output
+    assert launcher.alive() == set()
+
+
+def test_quiet_ones_are_heard_when_the_whole_fails(
+    run: Callable[[str], Run], tmp_path: Path
+) -> None:
+    noise = f"print('noise', flush=True); open({str(tmp_path / 'made')!r}, 'w').close();" + FOREVER
+    story = "raise SystemExit(1)"
+    launcher = run(
+        f"processes = [python('web', {noise!r}, quiet=True, ready=Path({str(tmp_path / 'made')!r}).exists),"
+        f" python('story', {story!r}, finishes=True, ends_all=True)]"
+    )
+    assert launcher.ends() == 1
+    assert "web    | noise" in launcher.output
+    assert "story ended with status 1" in launcher.output
+
+
 def test_failed_release_starts_nothing(run: Callable[[str], Run]) -> None:
     launcher = run(
         "processes = [python('release', 'raise SystemExit(1)', finishes=True), python('web', 'print(1)')]"
