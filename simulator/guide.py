@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from simulator.errors import ControlError
@@ -110,7 +111,7 @@ def _messages(deed: Deed) -> list[dict[str, Any]]:
 
 
 def _bought(deed: Deed) -> bool:
-    orders = list(deed.world.state.orders.values())[deed.guide.orders_before :]
+    orders = list(islice(deed.world.state.orders.values(), deed.guide.orders_before, None))
     return any(
         order.user_id == deed.user.id and deed.what in ("", *(line["sku"] for line in order.lines))
         for order in orders

@@ -2,6 +2,7 @@
 
 import secrets
 from dataclasses import asdict
+from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -48,6 +49,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
 )
 PHONE_COOKIE = "simulator_phone"
 MOST_PHONES = 24  # a crowd of /_sim/crowd does not fit on a desk
+MOST_ORDERS = 200  # the newest
 LOG_ROWS = 200
 # Journals get their numbers a moment before they are appended, so a poll may see 8 before 7:
 # what is younger than this comes again, and the page knows what it has already.
@@ -116,7 +118,8 @@ def get_state(call: ControlCall) -> Any:
         after = 0  # everything was reset since
     with world.lock:
         account = _chosen_account(world, call.text("account", ""))
-        people = list(world.state.users.values())[:MOST_PHONES]
+        people = list(islice(world.state.users.values(), MOST_PHONES))
+        orders = list(islice(reversed(world.state.orders.values()), MOST_ORDERS))
         contacts = {user.id: _find_contact(account, user) for user in people}
         answer = {
             "epoch": f"{_RUN}-{id(world.state)}",
@@ -130,7 +133,7 @@ def get_state(call: ControlCall) -> Any:
                 for message in (contact.messages if contact else [])
                 if message["id"] > after
             ],
-            "orders": [_order_json(each) for each in world.state.orders.values()],
+            "orders": [_order_json(each) for each in orders],
         }
     return answer | {
         "menu": account.menu if account else None,

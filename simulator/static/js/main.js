@@ -8,6 +8,9 @@ import { Phone } from "./phone.js";
 import { sleepingPage } from "./sheets.js";
 
 const POLL_MS = 700;
+// Right after an act its consequences come one by one: look more often, for a while.
+const EAGER_POLL_MS = 150;
+const EAGER_FOR_MS = 4000;
 const RETRY_MS = 3000;
 const PANEL_CLOSED = "simulator.panel.closed";
 
@@ -39,26 +42,32 @@ class App {
   // Ask again at once: something was done. A poll under way is followed by another one.
   refresh() {
     this.hurry = true;
+    this.eagerUntil = performance.now() + EAGER_FOR_MS;
     if (!this.polling) this.poll();
   }
 
   async poll() {
     clearTimeout(this.timer);
     this.polling = true;
-    let pause = POLL_MS;
+    let failed;
     do {
       this.hurry = false;
       try {
         this.take(await get(this.stateAddress()));
-        byId("offline").hidden = true;
+        failed = false;
       } catch (error) {
         console.warn("poll failed", error);
-        byId("offline").hidden = false;
-        pause = RETRY_MS;
+        failed = true;
       }
-    } while (this.hurry && pause === POLL_MS);
+    } while (this.hurry && !failed);
+    byId("offline").hidden = !failed;
     this.polling = false;
-    if (!document.hidden) this.timer = setTimeout(() => this.poll(), pause);
+    if (!document.hidden) this.timer = setTimeout(() => this.poll(), this.pause(failed));
+  }
+
+  pause(failed) {
+    if (failed) return RETRY_MS;
+    return performance.now() < (this.eagerUntil ?? 0) ? EAGER_POLL_MS : POLL_MS;
   }
 
   stateAddress() {
@@ -79,7 +88,7 @@ class App {
     this.takeMessages(state.messages);
     this.takeLog(state);
     for (const phone of this.phones) {
-      phone.orders = state.orders.filter((order) => order.user === phone.owner.id).reverse();
+      phone.orders = state.orders.filter((order) => order.user === phone.owner.id);
       phone.draw();
       if (moved) phone.redrawTimes();
     }

@@ -183,7 +183,7 @@ function pretty(text) {
 
 // One element a line, as people read XML.
 function inLines(xml) {
-  return xml.replace(/>(?=<[A-Za-z/])/g, ">\n");
+  return xml.replace(/>(?=<(?:[A-Za-z]|\/xml>))/g, ">\n");
 }
 
 function block(label, text) {
