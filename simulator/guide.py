@@ -106,7 +106,8 @@ def _messages(deed: Deed) -> list[dict[str, Any]]:
             for account in deed.world.state.accounts.values()
             if (contact := account.contacts.get(deed.user.openids.get(account.app_id, "")))
             for message in contact.messages
-            if message["id"] > deed.guide.since and deed.what in json.dumps(message, ensure_ascii=False)
+            if message["id"] > deed.guide.since
+            and deed.what in json.dumps(message, ensure_ascii=False)
         ]
 
 

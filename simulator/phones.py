@@ -47,7 +47,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-PHONE_COOKIE = "simulator_phone"
+PHONE_COOKIE = "sim_user"
 MOST_PHONES = 24  # a crowd of /_sim/crowd does not fit on a desk
 MOST_ORDERS = 200  # the newest
 LOG_ROWS = 200

@@ -153,7 +153,9 @@ class Merchant:
         message = {"touser": openid, "template_id": template_id, "data": data, "url": self.url}
         self._api("/cgi-bin/message/template/send", json=message)
 
-    def _api(self, path: str, query: dict[str, str] | None = None, **request: Any) -> dict[str, Any]:
+    def _api(
+        self, path: str, query: dict[str, str] | None = None, **request: Any
+    ) -> dict[str, Any]:
         login = {"grant_type": "client_credential", "appid": APP_ID, "secret": SECRET}
         url = self.simulator_url
         token = requests.post(f"{url}/cgi-bin/stable_token", json=login, timeout=10).json()

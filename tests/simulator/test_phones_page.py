@@ -1,20 +1,15 @@
 """The page of phones in a real browser, against the real simulator and a small merchant's server."""
 
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
+from tests.simulator.conftest import Sim, eventually
 from tests.simulator.merchant import Merchant
 
-ROOT = Path(__file__).parents[2]
 DESKTOP, TELEPHONE = (1280, 800), (390, 844)
 GUIDE = [
     {
@@ -27,23 +22,6 @@ GUIDE = [
     {"text": "Bob 购买", "user": "Bob", "does": "buy"},
     {"text": "看 Alice 收到佣金通知", "user": "Alice", "does": "receive", "what": "佣金"},
 ]
-
-
-class Simulator:
-    """The simulator's control API."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-    def post(self, call: str, /, **body: Any) -> Any:
-        """POST /_sim/<call>, which must succeed."""
-        answer = requests.post(f"{self.url}/_sim/{call}", json=body, timeout=10)
-        answer.raise_for_status()
-        return answer.json()
-
-    def get(self, call: str, /, **query: Any) -> Any:
-        """GET /_sim/<call>."""
-        return requests.get(f"{self.url}/_sim/{call}", params=query, timeout=10).json()
 
 
 class Phones:
@@ -64,34 +42,6 @@ class Phones:
         return self.page.locator(".log-row")
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait for something that no element of the page shows."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
-@pytest.fixture(scope="module")
-def simulator_url() -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = subprocess.Popen([sys.executable, "-m", "simulator", "--port", str(port)], cwd=ROOT)
-    url = f"http://127.0.0.1:{port}"
-    eventually(lambda: _is_up(url), 20)
-    yield url
-    process.terminate()
-    process.wait(20)
-
-
-def _is_up(url: str) -> bool:
-    try:
-        return requests.get(f"{url}/healthz", timeout=2).ok
-    except requests.ConnectionError:
-        return False
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
@@ -104,15 +54,17 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def simulator(simulator_url: str) -> Simulator:
-    control = Simulator(simulator_url)
-    control.post("reset")
-    control.post("clock", offset_seconds=0)
-    return control
+def simulator(sim_url: str) -> Iterator[Sim]:
+    """An empty simulator."""
+    empty = Sim(sim_url)
+    empty.control("reset")
+    empty.control("clock", offset_seconds=0)
+    yield empty
+    empty.http.close()
 
 
 @pytest.fixture
-def merchant(simulator: Simulator) -> Iterator[Merchant]:
+def merchant(simulator: Sim) -> Iterator[Merchant]:
     server = Merchant(simulator.url)
     server.introduce()
     yield server
@@ -120,13 +72,13 @@ def merchant(simulator: Simulator) -> Iterator[Merchant]:
 
 
 @pytest.fixture
-def open_page(simulator: Simulator, browser: Browser) -> Iterator[Callable[..., Phones]]:
+def open_page(simulator: Sim, browser: Browser) -> Iterator[Callable[..., Phones]]:
     """Opens the page for people with these names; at the end, nothing must have gone wrong in it."""
     contexts, mistakes = [], []
 
     def opened(*names: str, size: tuple[int, int] = DESKTOP) -> Phones:
         for name in names:
-            simulator.post("users", name=name)
+            simulator.control("users", name=name)
         narrow = size == TELEPHONE
         context = browser.new_context(
             viewport={"width": size[0], "height": size[1]}, is_mobile=narrow, has_touch=narrow
@@ -135,7 +87,9 @@ def open_page(simulator: Simulator, browser: Browser) -> Iterator[Callable[..., 
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: mistakes.append(str(error)))
-        page.on("console", lambda line: mistakes.append(line.text) if line.type == "error" else None)
+        page.on(
+            "console", lambda line: mistakes.append(line.text) if line.type == "error" else None
+        )
         page.goto(simulator.url)
         page.locator("body[data-ready]").wait_for()
         return Phones(page, narrow)
@@ -170,12 +124,12 @@ def scan_poster_of(phone: Locator, name: str) -> None:
 @pytest.mark.parametrize("size", [DESKTOP, TELEPHONE], ids=["1280", "390"])
 def test_a_newcomer_walks_the_whole_loop(
     size: tuple[int, int],
-    simulator: Simulator,
+    simulator: Sim,
     merchant: Merchant,
     open_page: Callable[..., Phones],
 ) -> None:
     phones = open_page("Alice", "Bob", size=size)
-    simulator.post("guide", steps=GUIDE)
+    simulator.control("guide", steps=GUIDE)
     steps = phones.page.get_by_role("region", name="新手引导").get_by_role("listitem")
     expect(steps).to_have_count(4)
 
@@ -278,7 +232,7 @@ def test_addresses_that_are_no_web_pages_are_not_opened(
     expect(desk.page.locator("iframe")).to_have_count(0)
 
 
-def test_the_page_forbids_inline_scripts_and_being_framed(simulator: Simulator) -> None:
+def test_the_page_forbids_inline_scripts_and_being_framed(simulator: Sim) -> None:
     page = requests.get(simulator.url, timeout=10)
     policy = page.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
@@ -291,11 +245,11 @@ def test_the_page_forbids_inline_scripts_and_being_framed(simulator: Simulator) 
 
 
 def test_a_server_that_fails_makes_the_phone_apologise(
-    desk: Phones, merchant: Merchant, simulator: Simulator
+    desk: Phones, merchant: Merchant, simulator: Sim
 ) -> None:
     alice = desk.of("Alice")
     follow(alice)
-    simulator.post("faults", push_spacing_ms=20)
+    simulator.control("faults", push_spacing_ms=20)
     merchant.breaks = True
     alice.get_by_role("menuitem", name="我的海报").click()
     expect(alice.get_by_text("该公众号提供的服务出现故障")).to_be_visible()
@@ -340,7 +294,9 @@ def test_an_order_is_completed_and_refunded_from_the_phone(
     assert paths == ["orders", "complete", "refunds"]
 
 
-def test_unfollowing_asks_first_and_then_clears_the_chat(desk: Phones, merchant: Merchant) -> None:
+def test_unfollowing_asks_first_and_then_shows_the_profile_again(
+    desk: Phones, merchant: Merchant
+) -> None:
     alice = desk.of("Alice")
     follow(alice)
     alice.get_by_role("button", name="更多").click()
@@ -348,9 +304,9 @@ def test_unfollowing_asks_first_and_then_clears_the_chat(desk: Phones, merchant:
     alice.get_by_role("button", name="不再关注").click()
     expect(alice.get_by_role("button", name="关注公众号")).to_be_visible()
     eventually(lambda: merchant.pushes[-1]["Event"] == "unsubscribe")
-    expect(alice.locator(".chat .card")).to_have_count(0)
-    follow(alice)
-    expect(alice.locator(".chat .card")).to_have_count(1)
+    expect(alice.get_by_role("log")).to_be_hidden()
+    alice.get_by_role("button", name="关注公众号").click()
+    expect(alice.get_by_role("log").get_by_role("article")).to_have_count(2)
 
 
 def test_only_the_page_opened_last_stays_alive(desk: Phones, merchant: Merchant) -> None:
@@ -371,10 +327,10 @@ def test_only_the_page_opened_last_stays_alive(desk: Phones, merchant: Merchant)
 
 
 def test_another_phone_does_not_inherit_the_visit_of_the_first(
-    simulator: Simulator, merchant: Merchant
+    simulator: Sim, merchant: Merchant
 ) -> None:
     browser = requests.Session()
-    alice, bob = (simulator.post("users", name=name)["id"] for name in ("Alice", "Bob"))
+    alice, bob = (simulator.control("users", name=name)["id"] for name in ("Alice", "Bob"))
 
     def visit(user: str) -> None:
         query = {"user": user, "url": f"{merchant.url}/shop"}
@@ -387,25 +343,25 @@ def test_another_phone_does_not_inherit_the_visit_of_the_first(
     assert browser.cookies["visitor"] == "alice"
     visit(bob)
     assert "visitor" not in browser.cookies
-    assert browser.cookies["simulator_phone"] == bob
+    assert browser.cookies["sim_user"] == bob
 
 
-def test_a_page_must_be_a_web_address(simulator: Simulator, merchant: Merchant) -> None:
-    user = simulator.post("users", name="Alice")["id"]
+def test_a_page_must_be_a_web_address(simulator: Sim, merchant: Merchant) -> None:
+    user = simulator.control("users", name="Alice")["id"]
     query = {"user": user, "url": "javascript:alert(1)"}
     answer = requests.get(f"{simulator.url}/_sim/page", params=query, timeout=10)
     assert answer.status_code == 400
 
 
-def test_the_clock_and_the_faults_are_in_reach(desk: Phones, simulator: Simulator) -> None:
+def test_the_clock_and_the_faults_are_in_reach(desk: Phones, simulator: Sim) -> None:
     desk.page.get_by_role("button", name="＋8 天").click()
     expect(desk.page.get_by_text("比现实快 8 天")).to_be_visible()
-    assert simulator.get("clock")["offset_seconds"] == 8 * 86400
+    assert simulator.look("clock")["offset_seconds"] == 8 * 86400
     desk.page.get_by_text("故障演练").click()
     desk.page.get_by_label("HTTP 500 的比例").fill("0.5")
     desk.page.keyboard.press("Enter")
     expect(desk.page.locator(".count")).to_have_text("1")
-    assert simulator.get("faults")["http_500_rate"] == 0.5
+    assert simulator.look("faults")["http_500_rate"] == 0.5
     desk.page.get_by_role("button", name="全部关掉").click()
     expect(desk.page.locator(".count")).to_be_hidden()
 
@@ -417,23 +373,21 @@ def test_a_phone_is_added_by_name(desk: Phones) -> None:
     expect(desk.of("Carol").get_by_role("button", name="关注公众号")).to_be_visible()
 
 
-def test_the_page_starts_over_when_the_simulator_is_reset(
-    desk: Phones, simulator: Simulator
-) -> None:
+def test_the_page_starts_over_when_the_simulator_is_reset(desk: Phones, simulator: Sim) -> None:
     follow(desk.of("Alice"))
-    simulator.post("reset")
+    simulator.control("reset")
     expect(desk.page.locator(".phone")).to_have_count(0)
     expect(desk.log()).to_have_count(0)
-    simulator.post("users", name="Dave")
+    simulator.control("users", name="Dave")
     expect(desk.of("Dave")).to_be_visible()
 
 
 def test_on_a_telephone_a_tab_shows_whose_phone_has_news(
-    merchant: Merchant, simulator: Simulator, open_page: Callable[..., Phones]
+    merchant: Merchant, simulator: Sim, open_page: Callable[..., Phones]
 ) -> None:
     phones = open_page("Alice", "Bob", size=TELEPHONE)
     follow(phones.of("Alice"))
-    simulator.post("follow", user="Bob")
+    simulator.control("follow", user="Bob")
     tab = phones.page.get_by_role("tab", name="Bob")
     expect(tab.get_by_text("有新消息")).to_have_count(1)
     phones.of("Bob")
@@ -450,18 +404,18 @@ def test_on_a_telephone_a_tab_shows_whose_phone_has_news(
         [{"text": "点", "does": "click"}],
     ],
 )
-def test_a_guide_that_makes_no_sense_is_refused(simulator: Simulator, steps: Any) -> None:
+def test_a_guide_that_makes_no_sense_is_refused(simulator: Sim, steps: Any) -> None:
     answer = requests.post(f"{simulator.url}/_sim/guide", json={"steps": steps}, timeout=10)
     assert answer.status_code == 400
-    assert simulator.get("guide") == {"steps": []}
+    assert simulator.look("guide") == {"steps": []}
 
 
 def test_what_happened_before_the_guide_was_set_ticks_nothing(
-    simulator: Simulator, merchant: Merchant
+    simulator: Sim, merchant: Merchant
 ) -> None:
-    simulator.post("users", name="Bob")
-    simulator.post("follow", user="Bob")
-    simulator.post("buy", user="Bob", sku="TEA")
+    simulator.control("users", name="Bob")
+    simulator.control("follow", user="Bob")
+    simulator.control("buy", user="Bob", sku="TEA")
     steps = [
         {"text": "关注", "user": "Bob", "does": "follow"},
         {"text": "收到欢迎", "user": "Bob", "does": "receive", "what": "欢迎"},
@@ -469,14 +423,14 @@ def test_what_happened_before_the_guide_was_set_ticks_nothing(
         {"text": "买盖碗", "user": "Bob", "does": "buy", "what": "CUP"},
         {"text": "等 Zoe", "user": "Zoe", "does": "follow"},
     ]
-    simulator.post("guide", steps=steps)
+    simulator.control("guide", steps=steps)
     assert _ticks(simulator) == [False] * 5
-    simulator.post("text", user="Bob", content="你好吗")
-    simulator.post("buy", user="Bob", sku="TEA")
+    simulator.control("text", user="Bob", content="你好吗")
+    simulator.control("buy", user="Bob", sku="TEA")
     assert _ticks(simulator) == [False, False, True, False, False]
-    simulator.post("buy", user="Bob", sku="CUP")
+    simulator.control("buy", user="Bob", sku="CUP")
     assert _ticks(simulator) == [False, False, True, True, False]
 
 
-def _ticks(simulator: Simulator) -> list[bool]:
-    return [step["done"] for step in simulator.get("guide")["steps"]]
+def _ticks(simulator: Sim) -> list[bool]:
+    return [step["done"] for step in simulator.look("guide")["steps"]]

@@ -114,7 +114,7 @@ class App {
       const phone = this.phones.find((each) => each.owner.id === user.id);
       if (phone) {
         phone.owner = user;
-        // Leaving clears a chat, and old messages scroll out of it.
+        // Old messages scroll out of a chat.
         phone.messages = phone.messages.filter((message) => message.id >= (user.first_message ?? Infinity));
       } else {
         const added = new Phone(user, this);

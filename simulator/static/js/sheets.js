@@ -98,7 +98,7 @@ export function moreSheet(phone) {
   const panel = h("div", { class: "actions" });
   const confirm = () => {
     panel.replaceChildren(
-      h("p", {}, `取消关注后不再收到「${phone.accountName}」的消息，聊天记录也会清空。`),
+      h("p", {}, `取消关注后不再收到「${phone.accountName}」的消息与通知。`),
       choice("不再关注", () => {
         phone.closeSheet();
         phone.unfollow();
