@@ -156,6 +156,22 @@ class Order:
     refunds: list[dict[str, Any]] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Report:
+    """What a shop told the merchant's API, and the answer; status None when nobody answered."""
+
+    id: int
+    at: float
+    account: str
+    openid: str
+    order_no: str
+    path: str
+    body: dict[str, Any]
+    status: int | None
+    answer: Any
+    ms: float
+
+
 @dataclass
 class GuideStep:
     """A line of the newcomer's guide; with `does` it ticks itself off, see guide.py."""
@@ -198,6 +214,7 @@ class World:
         self.faults = Faults()
         self.calls: deque[Any] = deque(maxlen=JOURNAL_LENGTH)
         self.pushes: deque[Any] = deque(maxlen=JOURNAL_LENGTH)
+        self.reports: deque[Report] = deque(maxlen=JOURNAL_LENGTH)
         self.grants: dict[str, Grant] = {}  # by OAuth code, access token and refresh token
         self.limits: dict[str, int | None] = {}  # path -> calls a day
         self.state = state or State()
@@ -230,6 +247,7 @@ class World:
             self.grants.clear()
             self.calls.clear()
             self.pushes.clear()
+            self.reports.clear()
             self.blobs.clear()
 
     @property

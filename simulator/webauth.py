@@ -58,10 +58,27 @@ def blueprint(world: World) -> Blueprint:
 
     @bp.get("/_sim/open")
     def open_page() -> Response:
-        """Open `url` in the browser as `user`."""
-        response = make_response(redirect(request.args.get("url", "/")))
-        response.set_cookie(HOLDER, world.get_user(request.args.get("user", "")).id)
+        """Open `url` in the browser as `user`.
+
+        All phones share the cookies of one browser. So the cookies by which the accounts' pages
+        remember a visitor (setting `web_cookie`) are dropped when another phone than before
+        opens a page.
+        """
+        url = request.args.get("url", "/")
+        if urlsplit(url).scheme not in ("http", "https", ""):
+            raise ControlError("url must be a web address")
+        user = world.get_user(request.args.get("user", ""))
+        response = make_response(redirect(url))
+        if request.cookies.get(HOLDER) != user.id:
+            for account in world.accounts:
+                if account.web_cookie:
+                    response.delete_cookie(account.web_cookie, path=account.web_cookie_path)
+        response.set_cookie(HOLDER, user.id)
         return response
+
+    @bp.errorhandler(ControlError)
+    def refused(error: ControlError) -> Response:
+        return Response(error.message, error.status, content_type="text/plain; charset=utf-8")
 
     return bp
 
