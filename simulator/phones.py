@@ -4,22 +4,11 @@ import secrets
 from dataclasses import asdict
 from itertools import islice
 from typing import Any
-from urllib.parse import urlsplit
 
-from flask import (
-    Blueprint,
-    Response,
-    abort,
-    current_app,
-    make_response,
-    redirect,
-    render_template,
-    request,
-)
+from flask import Blueprint, Response, make_response, render_template
 
 from simulator import guide
-from simulator.control.gate import Calls, ControlCall, Room
-from simulator.errors import ControlError
+from simulator.control.gate import Calls, ControlCall
 from simulator.state import Account, Contact, Order, User, World
 
 bp = Blueprint(
@@ -47,7 +36,6 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-PHONE_COOKIE = "sim_user"
 MOST_PHONES = 24  # a crowd of /_sim/crowd does not fit on a desk
 MOST_ORDERS = 200  # the newest
 LOG_ROWS = 200
@@ -65,30 +53,6 @@ def show_phones() -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["Cache-Control"] = "no-cache"
-    return response
-
-
-@bp.get("/_sim/page")
-def open_page() -> Any:
-    """Send the web view of a phone (user, account) to a page (url), as that phone.
-
-    All phones of the page share the cookies of one browser. So a cookie says whose phone opened the
-    page last, for OAuth, and the cookie by which the account's pages remember a visitor (setting
-    `web_cookie` of the account) is dropped when the phone is another one than before.
-    """
-    room: Room = current_app.extensions["simulator"]
-    url = request.args.get("url", "")
-    if urlsplit(url).scheme not in ("http", "https"):
-        abort(400, "url must be an http or https address")
-    try:
-        user = room.world.get_user(request.args.get("user", ""))
-        account = room.world.get_account(request.args.get("account"))
-    except ControlError as error:
-        abort(error.status, error.message)
-    response = redirect(url)
-    if account.web_cookie and request.cookies.get(PHONE_COOKIE) != user.id:
-        response.delete_cookie(account.web_cookie, path=account.web_cookie_path)
-    response.set_cookie(PHONE_COOKIE, user.id, httponly=True, samesite="Lax")
     return response
 
 
@@ -143,6 +107,7 @@ def get_state(call: ControlCall) -> Any:
         "guide": {"steps": _guide_steps(world)},
         "pushes": _pushes(world, account, after, _numbers(call.text("open", ""))),
         "calls": _api_calls(world, account, after),
+        "reports": _reports(world, account, after),
     }
 
 
@@ -218,3 +183,16 @@ def _api_calls(world: World, account: Account | None, after: int) -> list[dict[s
         if call.account in mine and (call.id > after or call.at + call.ms / 1000 > recent)
     ]
     return [call.as_json() for call in found[-LOG_ROWS:]]
+
+
+def _reports(world: World, account: Account | None, after: int) -> list[dict[str, Any]]:
+    """What the shop has told the account's merchant since."""
+    recent = world.now() - OVERLAP_SECONDS
+    found = [
+        asdict(each)
+        for each in list(world.reports)
+        if account
+        and each.account == account.app_id
+        and (each.id > after or each.at + each.ms / 1000 > recent)
+    ]
+    return found[-LOG_ROWS:]

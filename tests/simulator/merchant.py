@@ -4,13 +4,13 @@ sends posters and cards through the platform's API, and takes orders."""
 import io
 import json
 import threading
-import xml.etree.ElementTree as ET
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from xml.sax.saxutils import escape
 
 import requests
 import segno
+import xmltodict
 
 APP_ID, SECRET = "wx8f00aa11bb22cc33", "the-secret"
 MENU = {
@@ -41,7 +41,8 @@ TEMPLATES = [
     {
         "template_id": "commission",
         "title": "佣金到账通知",
-        "content": "订单号：{{character_string1.DATA}}\n佣金：{{amount2.DATA}}\n状态：{{thing3.DATA}}",
+        "content": "订单号：{{character_string1.DATA}}\n佣金：{{amount2.DATA}}\n"
+        "状态：{{thing3.DATA}}",
     },
 ]
 WELCOME = (
@@ -118,7 +119,7 @@ class Merchant:
         return ""
 
     def take_order(self, path: str, order: dict[str, Any]) -> None:
-        """Remember what the shop reports; tell the referrer of the buyer what a new order brings."""
+        """Remember the report; tell the referrer of the buyer what a new order brings."""
         self.orders.append((path, order))
         referrer = self.referrers.get(order.get("openid", ""))
         if referrer:
@@ -185,7 +186,8 @@ class Merchant:
                     merchant.take_order(self.path, json.loads(body))
                     self._send(201, "{}", "application/json")
                     return
-                push = {child.tag: child.text or "" for child in ET.fromstring(body)}
+                fields = xmltodict.parse(body)["xml"]
+                push = {name: value or "" for name, value in fields.items()}
                 merchant.pushes.append(push)
                 if merchant.breaks:
                     self._send(500, "broken", "text/plain")

@@ -1,4 +1,4 @@
-"""The page of phones in a real browser, against the real simulator and a small merchant's server."""
+"""The page of phones in a real browser, with the real simulator and a small merchant's server."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -73,7 +73,7 @@ def merchant(simulator: Sim) -> Iterator[Merchant]:
 
 @pytest.fixture
 def open_page(simulator: Sim, browser: Browser) -> Iterator[Callable[..., Phones]]:
-    """Opens the page for people with these names; at the end, nothing must have gone wrong in it."""
+    """Opens the page for people with these names; nothing may go wrong in it until the end."""
     contexts, mistakes = [], []
 
     def opened(*names: str, size: tuple[int, int] = DESKTOP) -> Phones:
@@ -292,6 +292,10 @@ def test_an_order_is_completed_and_refunded_from_the_phone(
     expect(orders.get_by_role("button")).to_have_count(0)
     paths = [path.rpartition("/")[2] for path, _ in merchant.orders]
     assert paths == ["orders", "complete", "refunds"]
+    reports = desk.page.locator(".log-row.report")
+    expect(reports).to_have_count(3)
+    expect(reports.last).to_contain_text("Bob 下单付款")
+    expect(reports.last).to_contain_text("201")
 
 
 def test_unfollowing_asks_first_and_then_shows_the_profile_again(
@@ -334,7 +338,7 @@ def test_another_phone_does_not_inherit_the_visit_of_the_first(
 
     def visit(user: str) -> None:
         query = {"user": user, "url": f"{merchant.url}/shop"}
-        answer = browser.get(f"{simulator.url}/_sim/page", params=query, timeout=10)
+        answer = browser.get(f"{simulator.url}/_sim/open", params=query, timeout=10)
         assert answer.url == f"{merchant.url}/shop"
 
     visit(alice)
@@ -349,7 +353,7 @@ def test_another_phone_does_not_inherit_the_visit_of_the_first(
 def test_a_page_must_be_a_web_address(simulator: Sim, merchant: Merchant) -> None:
     user = simulator.control("users", name="Alice")["id"]
     query = {"user": user, "url": "javascript:alert(1)"}
-    answer = requests.get(f"{simulator.url}/_sim/page", params=query, timeout=10)
+    answer = requests.get(f"{simulator.url}/_sim/open", params=query, timeout=10)
     assert answer.status_code == 400
 
 

@@ -137,13 +137,14 @@ class App {
     this.drawTabs();
   }
 
-  takeLog({ pushes, calls }) {
+  takeLog({ pushes, calls, reports }) {
     for (const push of pushes) {
       if (push.done) this.unfinished.delete(push.id);
       else this.unfinished.add(push.id);
     }
     this.panel.addPushes(pushes);
     this.panel.addCalls(calls);
+    this.panel.addReports(reports);
   }
 
   nameOf(openid) {
@@ -235,7 +236,7 @@ class App {
   // ---- web pages in phones --------------------------------------------------------------
 
   pageAddress(phone, url) {
-    return `/_sim/page?${new URLSearchParams({ user: phone.owner.id, account: this.world.account?.app_id ?? "", url })}`;
+    return `/_sim/open?${new URLSearchParams({ user: phone.owner.id, url })}`;
   }
 
   webPageOpened(opener) {

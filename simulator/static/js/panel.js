@@ -2,7 +2,7 @@
 
 import { ApiError, post } from "./api.js";
 import { avatar, fill, h, icon } from "./dom.js";
-import { callWords, pushWords, replyWords } from "./words.js";
+import { callWords, pushWords, replyWords, reportWords } from "./words.js";
 import { clockSeconds, longDate } from "./text.js";
 
 const LOG_ROWS = 200;
@@ -18,6 +18,8 @@ const FAULTS = [
   { name: "duplicate_push", label: "推送重复到达（多几份）", kind: "number", step: 1 },
   { name: "reorder_push", label: "推送乱序到达（攒几条）", kind: "number", step: 1 },
 ];
+
+const WAYS = { push: "微信 → 服务器", call: "服务器 → 微信", report: "商城 → 服务器" };
 
 export class Panel {
   constructor(element, app) {
@@ -47,7 +49,7 @@ export class Panel {
   }
 
   filters() {
-    const choices = [["all", "全部"], ["push", "推送"], ["call", "接口"]];
+    const choices = [["all", "全部"], ["push", "推送"], ["call", "接口"], ["report", "订单"]];
     return h("div", { class: "segments", role: "group", "aria-label": "筛选" }, choices.map(([value, label]) =>
       h("button", { type: "button", "aria-pressed": String(value === this.filter), onclick: (event) => {
         this.filter = value;
@@ -100,6 +102,10 @@ export class Panel {
     for (const call of calls) this.place(`call-${call.id}`, call, (old) => this.callRow(call, old));
   }
 
+  addReports(reports) {
+    for (const report of reports) this.place(`report-${report.id}`, report, (old) => this.reportRow(report, old));
+  }
+
   clear() {
     this.rows.clear();
     this.log.replaceChildren();
@@ -132,7 +138,7 @@ export class Panel {
     return h("li", { class: `log-row ${kind} ${failed ? "failed" : ""}`, "data-id": id, "data-key": key },
       h("details", { open },
         h("summary", {},
-          h("span", { class: "log-mark", title: kind === "push" ? "微信 → 服务器" : "服务器 → 微信" }, icon(kind === "push" ? "in" : "out")),
+          h("span", { class: "log-mark", title: WAYS[kind] }, icon(kind === "call" ? "out" : "in")),
           h("span", { class: "log-text" }, h("span", { class: "log-title" }, who && avatar(who, "tiny"), who && `${who} `, title), h("span", { class: "log-note" }, note)),
           h("time", {}, clockSeconds(at))),
         h("div", { class: "log-details" }, details)));
@@ -151,6 +157,14 @@ export class Panel {
         push.reply && block("回复", JSON.stringify(push.reply, null, 2)),
         push.deliveries.map((delivery, index) => block(`第 ${index + 1} 次：${delivery.status ?? delivery.error}，${Math.round(delivery.ms)} ms`, inLines(delivery.body) || "（空）")),
       ],
+    });
+  }
+
+  reportRow(report, open) {
+    return this.row({
+      key: `report-${report.id}`, id: report.id, kind: "report", open, failed: report.status === null || report.status >= 400, at: report.at, who: this.app.nameOf(report.openid),
+      title: reportWords(report), note: `${report.status ?? "无应答"} · ${Math.round(report.ms)} ms · POST ${report.path}`,
+      details: [block("商城上报", JSON.stringify(report.body, null, 2)), block("应答", typeof report.answer === "string" ? report.answer : JSON.stringify(report.answer, null, 2))],
     });
   }
 

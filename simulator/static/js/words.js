@@ -58,3 +58,9 @@ const CALLS = {
 export function callWords(path) {
   return CALLS[path] ?? "调用接口";
 }
+
+export function reportWords(report) {
+  if (report.path.endsWith("/complete")) return `确认收货 ${report.order_no}`;
+  if (report.path.endsWith("/refunds")) return `退款 ${report.order_no}`;
+  return `下单付款 ${report.order_no}`;
+}
