@@ -11,6 +11,7 @@ from tests.simulator.conftest import Sim, eventually
 from tests.simulator.merchant import Merchant
 
 DESKTOP, TELEPHONE = (1280, 800), (390, 844)
+TWO_FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
 GUIDE = [
     {
         "text": "在 Alice 的手机里点「我的海报」",
@@ -20,7 +21,7 @@ GUIDE = [
     },
     {"text": "在 Bob 的手机里扫一扫", "user": "Bob", "does": "scan"},
     {"text": "Bob 购买", "user": "Bob", "does": "buy"},
-    {"text": "看 Alice 收到佣金通知", "user": "Alice", "does": "receive", "what": "佣金"},
+    {"text": "看 Alice 收到佣金通知", "user": "Alice", "does": "receive", "what": "佣金到账"},
 ]
 
 
@@ -148,6 +149,7 @@ def test_a_newcomer_walks_the_whole_loop(
     alice = phones.of("Alice")
     notice = alice.get_by_role("article", name="佣金到账通知")
     expect(notice.get_by_text("¥12.80")).to_be_visible()
+    expect(notice.get_by_role("button", name="查看详情")).to_be_in_viewport()
     expect(steps.and_(phones.page.locator(".done"))).to_have_count(4)
     assert _does_not_scroll_sideways(phones.page)
 
@@ -256,6 +258,38 @@ def test_a_server_that_fails_makes_the_phone_apologise(
     row = desk.log().first
     expect(row).to_contain_text("第 3 次")
     expect(row).to_have_class("log-row push failed")
+
+
+def test_the_chat_stays_where_its_reader_is(desk: Phones, simulator: Sim) -> None:
+    alice = desk.of("Alice")
+    follow(alice)
+    simulator.control("text", user="Alice", content="很长\n" * 40)
+    newest = alice.locator(".bubble").last
+    expect(newest).to_contain_text("收到：很长")
+    expect(newest.get_by_role("button", name="商城")).to_be_in_viewport()
+    alice.get_by_role("log").evaluate("chat => { chat.scrollTop = 100 }")
+    simulator.control("click", user="Alice", key="earnings")
+    expect(newest).to_contain_text("累计")
+    expect(newest).not_to_be_in_viewport()
+
+
+def test_a_picture_that_grows_late_does_not_push_the_newest_message_away(
+    desk: Phones, simulator: Sim
+) -> None:
+    alice = desk.of("Alice")
+    follow(alice)
+    get_poster(alice)
+    alice.get_by_role("log").evaluate(
+        """chat => {
+            const picture = chat.querySelector(".picture");
+            picture.style.height = "300px";
+            chat.scrollTop = chat.scrollHeight;
+            picture.style.height = "900px"; // before the event of that scrolling is delivered
+        }"""
+    )
+    desk.page.evaluate(TWO_FRAMES)
+    simulator.control("click", user="Alice", key="earnings")
+    expect(alice.get_by_text("累计 ¥12.80")).to_be_in_viewport()
 
 
 def test_a_poster_can_be_dragged_to_another_phone(desk: Phones) -> None:

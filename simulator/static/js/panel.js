@@ -139,7 +139,7 @@ export class Panel {
       h("details", { open },
         h("summary", {},
           h("span", { class: "log-mark", title: WAYS[kind] }, icon(kind === "call" ? "out" : "in")),
-          h("span", { class: "log-text" }, h("span", { class: "log-title" }, who && avatar(who, "tiny"), who && `${who} `, title), h("span", { class: "log-note" }, note)),
+          h("span", { class: "log-text" }, h("span", { class: "log-title" }, who && avatar(who, "tiny"), title), h("span", { class: "log-note" }, note)),
           h("time", {}, clockSeconds(at))),
         h("div", { class: "log-details" }, details)));
   }
@@ -151,7 +151,7 @@ export class Panel {
     const tries = push.deliveries.length > 1 ? ` · 第 ${push.deliveries.length} 次` : "";
     return this.row({
       key: `push-${push.id}`, id: push.id, kind: "push", open, failed, at: push.at, who: this.app.nameOf(push.openid),
-      title: pushWords(push.fields), note: `${state}${tries} · ${replyWords(push.reply, last)}`,
+      title: `${this.app.nameOf(push.openid)} ${pushWords(push.fields)}`, note: `${state}${tries} · ${replyWords(push.reply, last)}`,
       details: [
         block("推送的 XML", inLines(push.xml)),
         push.reply && block("回复", JSON.stringify(push.reply, null, 2)),
@@ -163,7 +163,7 @@ export class Panel {
   reportRow(report, open) {
     return this.row({
       key: `report-${report.id}`, id: report.id, kind: "report", open, failed: report.status === null || report.status >= 400, at: report.at, who: this.app.nameOf(report.openid),
-      title: reportWords(report), note: `${report.status ?? "无应答"} · ${Math.round(report.ms)} ms · POST ${report.path}`,
+      title: `${this.app.nameOf(report.openid)} ${reportWords(report)}`, note: `${report.status ?? "无应答"} · ${Math.round(report.ms)} ms · POST ${report.path}`,
       details: [block("商城上报", JSON.stringify(report.body, null, 2)), block("应答", typeof report.answer === "string" ? report.answer : JSON.stringify(report.answer, null, 2))],
     });
   }
@@ -171,9 +171,10 @@ export class Panel {
   callRow(call, open) {
     const errcode = call.errcode ?? 0;
     const failed = call.status >= 400 || errcode !== 0;
+    const receiver = this.app.nameOf(parsed(call.body)?.touser);
     return this.row({
-      key: `call-${call.id}`, id: call.id, kind: "call", open, failed, at: call.at, who: this.app.nameOf(parsed(call.body)?.touser),
-      title: callWords(call.path), note: `${errcode ? `errcode ${errcode}` : call.status} · ${call.path}`,
+      key: `call-${call.id}`, id: call.id, kind: "call", open, failed, at: call.at, who: receiver,
+      title: `${receiver && `给 ${receiver} `}${callWords(call.path)}`, note: `${errcode ? `errcode ${errcode}` : call.status} · ${call.path}`,
       details: [
         block("请求", [`${call.method} ${call.path}${call.query ? `?${call.query}` : ""}`, pretty(call.body)].filter(Boolean).join("\n")),
         block(`应答，${Math.round(call.ms)} ms`, pretty(call.answer) || "（空）"),

@@ -267,8 +267,13 @@ export class Phone {
   // gets smaller; whoever has scrolled up is left in peace.
   followChat() {
     this.atEnd = true;
+    let before = 0;
     this.chat.addEventListener("scroll", () => {
-      this.atEnd = this.chat.scrollHeight - this.chat.scrollTop - this.chat.clientHeight < NEAR_END_PX;
+      const { scrollTop, scrollHeight, clientHeight } = this.chat;
+      // Only a move up means "leave me here": a picture that has loaded since makes the end run away.
+      if (scrollHeight - scrollTop - clientHeight < NEAR_END_PX) this.atEnd = true;
+      else if (scrollTop < before) this.atEnd = false;
+      before = scrollTop;
     });
     this.chat.addEventListener("load", () => this.stayAtEnd(), { capture: true });
     new ResizeObserver(() => this.stayAtEnd()).observe(this.chat);
