@@ -99,6 +99,13 @@ def _received(deed: Deed) -> bool:
     return any(each["from"] == "account" for each in _messages(deed))
 
 
+def _received_a(kind: str) -> Callable[[Deed], bool]:
+    def received(deed: Deed) -> bool:
+        return any(each["from"] == "account" and each["type"] == kind for each in _messages(deed))
+
+    return received
+
+
 def _messages(deed: Deed) -> list[dict[str, Any]]:
     with deed.world.lock:
         return [
@@ -125,5 +132,8 @@ DEEDS: dict[str, Callable[[Deed], bool]] = {
     "click": _clicked,
     "say": _said,
     "receive": _received,
+    "image": _received_a("image"),
+    "news": _received_a("news"),
+    "template": _received_a("template"),
     "buy": _bought,
 }

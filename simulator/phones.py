@@ -65,8 +65,8 @@ def get_guide(call: ControlCall) -> Any:
 @calls.add("POST", "/_sim/guide")
 def put_guide(call: ControlCall) -> Any:
     """Set the guide: steps [{text, user, does, what}]. A step ticks itself off when that user does
-    it from now on: follow, scan, click (what: the key), say or receive (what: a part of it), buy
-    (what: the sku)."""
+    it from now on: follow, scan, click (what: the key), buy (what: the sku), say, receive, or, to
+    receive one kind of message, image, news, template (what: a part of it)."""
     fresh = guide.read_guide(call.world, call.fields)
     with call.world.lock:
         call.world.state.guide = fresh

@@ -460,14 +460,18 @@ def test_what_happened_before_the_guide_was_set_ticks_nothing(
         {"text": "说你好", "user": "Bob", "does": "say", "what": "你好"},
         {"text": "买盖碗", "user": "Bob", "does": "buy", "what": "CUP"},
         {"text": "等 Zoe", "user": "Zoe", "does": "follow"},
+        {"text": "收到图文", "user": "Bob", "does": "news"},
     ]
     simulator.control("guide", steps=steps)
-    assert _ticks(simulator) == [False] * 5
+    assert _ticks(simulator) == [False] * 6
     simulator.control("text", user="Bob", content="你好吗")
     simulator.control("buy", user="Bob", sku="TEA")
-    assert _ticks(simulator) == [False, False, True, False, False]
+    assert _ticks(simulator) == [False, False, True, False, False, False]
     simulator.control("buy", user="Bob", sku="CUP")
-    assert _ticks(simulator) == [False, False, True, True, False]
+    assert _ticks(simulator) == [False, False, True, True, False, False]
+    simulator.control("unfollow", user="Bob")
+    simulator.control("follow", user="Bob")
+    assert _ticks(simulator) == [True, True, True, True, False, True]
 
 
 def _ticks(simulator: Sim) -> list[bool]:
