@@ -107,7 +107,8 @@ def _summary(visit: Visit) -> Summary:
     if found is None:
         visit.transact(lambda session: join(session, visit))
         found = visit.read(read)
-        assert found is not None, "the member has just joined"
+    if found is None:
+        raise LookupError("a member who has just joined is not there")
     return found
 
 

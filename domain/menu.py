@@ -9,7 +9,7 @@ def _click(name: str) -> dict[str, Any]:
     return {"type": "click", "name": name, "key": name}
 
 
-def default_menu() -> dict[str, Any]:
-    """The body of https://developers.weixin.qq.com/doc/service/api/custommenu/api_createcustommenu"""
+def default_menu() -> list[dict[str, Any]]:
+    """The buttons of https://developers.weixin.qq.com/doc/service/api/custommenu/api_createcustommenu"""
     mine = [_click(name) for name in ("我的团队", "我的收益", "我的海报", "明细", "为什么")]
-    return {"button": [{"name": "我的", "sub_button": mine}, _click("帮助")]}
+    return [{"name": "我的", "sub_button": mine}, _click("帮助")]

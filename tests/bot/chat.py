@@ -12,8 +12,8 @@ from xml.etree import ElementTree
 
 from flask import Flask
 from sqlalchemy.orm import Session
-from werkzeug.test import TestResponse
 from wechatpy.crypto import WeChatCrypto
+from werkzeug.test import TestResponse
 
 from app import app_of
 from clock import Clock

@@ -1,4 +1,4 @@
-"""The callback over HTTP: `chat` on both engines, rolled back; `live_chat` with real commits, for threads and faults."""
+"""The callback over HTTP: `chat` on both engines, rolled back; `live_chat` with real commits, for threads."""
 
 from __future__ import annotations
 
