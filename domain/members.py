@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -117,6 +118,15 @@ def summary(session: Session, account_id: int, openid: str) -> Summary | None:
         if row.level is not None:
             result.levels[row.level] = Figures(*map(int, row[9:17]))
     return result
+
+
+_IDS = Sql("SELECT openid, id FROM member WHERE account_id = ? AND openid IN (??)")
+
+
+def ids_of(session: Session, account_id: int, openids: Collection[str]) -> dict[str, int]:
+    """The member ids of those openids that are members."""
+    rows = _IDS.among(session, (account_id,), sorted(openids))
+    return {row.openid: row.id for row in rows}
 
 
 def uplines(session: Session, member_id: int) -> list[tuple[int, Member]]:
@@ -302,6 +312,13 @@ def _set_following(
     for row in _UPLINES(session, member_id):
         changes.add(row.ancestor_id, row.level, following=1 if following else -1)
     return True
+
+
+def erase(session: Session, account_id: int, openid: str) -> None:
+    """Erase the personal data of somebody who took back their consent; nothing to do when they are no member."""
+    person = _PERSON(session, account_id, openid).one_or_none()
+    if person is not None:
+        _erase_personal_data(session, person.id)
 
 
 def _erase_personal_data(session: Session, member_id: int) -> None:

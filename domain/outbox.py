@@ -189,6 +189,16 @@ def delivered(
     return changed(_DELIVERED(session, delivery, to_db(now), account_id, provider_msg_id)) == 1
 
 
+def is_delivered(session: Session, account_id: int, provider_msg_id: str) -> bool:
+    """Whether a row carries that id and WeChat has told its fate already."""
+    query = select(Outbox.id).where(
+        Outbox.account_id == account_id,
+        Outbox.provider_msg_id == provider_msg_id,
+        Outbox.delivery.is_not(None),
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
 def retry(session: Session, row_ids: Sequence[int], now: datetime) -> int:
     """Give dead or unsure rows another life, by a person's wish; how many."""
     query = Sql(
