@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -98,6 +99,12 @@ def get(session: Session, account_id: int, openid: str) -> Member:
     if member is None:
         raise NotFound("no such member", openid=openid)
     return member
+
+
+def by_ids(session: Session, member_ids: Collection[int]) -> dict[int, Member]:
+    """The members with these ids."""
+    rows = session.scalars(select(Member).where(Member.id.in_(member_ids)))
+    return {member.id: member for member in rows}
 
 
 def summary(session: Session, account_id: int, openid: str) -> Summary | None:
