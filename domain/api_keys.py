@@ -67,8 +67,9 @@ def add(
     addresses: Collection[str] = (),
     expires_at: datetime | None = None,
     now: datetime,
-) -> OpenKey:
-    """Make a key. `addresses` are IP addresses or networks. Raises `Invalid` for an unknown scope or a bad address."""
+) -> tuple[str, str]:
+    """Make a key: its name and its secret, which nobody is shown again. `addresses` are IP addresses or networks.
+    Raises `Invalid` for an unknown scope or a bad address."""
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown or not scopes:
         raise Invalid("scopes are some of the known ones", unknown=unknown, scopes=list(SCOPES))
@@ -81,7 +82,7 @@ def add(
     )  # fmt: skip
     session.add(key)
     session.flush()
-    return _open(key, keyring)
+    return public_key, secret
 
 
 def find(session: Session, keyring: Keyring, public_key: str) -> OpenKey | None:

@@ -99,7 +99,5 @@ def _hashed(password: str) -> str:
     return hash_password(password)
 
 
-_NOBODY: Final = (
-    "$argon2id$v=19$m=65536,t=3,p=4$" + "MDEyMzQ1Njc4OWFiY2RlZg$" + "A" * 43
-)
+_NOBODY: Final = "$argon2id$v=19$m=65536,t=3,p=4$" + "MDEyMzQ1Njc4OWFiY2RlZg$" + "A" * 43
 """A hash that no password has, with the library's parameters: checking it takes as long as a real one."""

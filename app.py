@@ -1,0 +1,25 @@
+"""The composition root: the one place that knows every door. Flask finds `create_app` by itself."""
+
+from __future__ import annotations
+
+import click
+from flask_openapi.openapi import OpenAPI
+
+from config import ConfigError, Settings, load_settings
+from context import open_context
+from web import api, cli, errors, ops
+
+
+def create_app(settings: Settings | None = None) -> OpenAPI:
+    """The web application, also what `flask` commands run in."""
+    try:
+        context = open_context(settings or load_settings())
+    except ConfigError as error:  # said in words, not by a trace, also under `flask`
+        raise click.ClickException(str(error)) from error
+    app = api.new_app(__name__)
+    app.extensions["banyan"] = context
+    errors.register(app)
+    api.register(app, context)
+    ops.register(app)
+    cli.register(app)
+    return app
