@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Generator
@@ -20,6 +22,7 @@ from tests.support.waiting import until
 
 USER = "banyan"
 PASSWORD = "only-for-tests"
+_PREFIX = "banyan-mariadb-"
 _PLACES = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
 
 
@@ -133,6 +136,18 @@ class MariaDB:
             self.process = None
 
 
+def _sweep() -> None:
+    """Remove servers whose test process was killed before it could stop them."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        if Path("/proc", folder.name.removeprefix(_PREFIX).split("-")[0]).exists():
+            continue
+        with contextlib.suppress(OSError, ValueError):  # gone already, or another's
+            server = int((folder / "pid").read_text())
+            if str(folder) in Path("/proc", str(server), "cmdline").read_text():
+                os.kill(server, signal.SIGKILL)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextmanager
 def running_mariadb(*options: str, binlog: bool = False) -> Generator[MariaDB]:
     """A fresh server for the length of a block. `binlog=True` writes row events, as a server with replicas does."""
@@ -146,7 +161,8 @@ def running_mariadb(*options: str, binlog: bool = False) -> Generator[MariaDB]:
             "--log-bin-trust-function-creators=1",
         ]
     # Not pytest's tmp_path: a socket's path has 107 bytes at most, and `mysql` must be able to enter the folder.
-    folder = Path(tempfile.mkdtemp(prefix="banyan-mariadb-"))
+    _sweep()
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
     folder.chmod(0o755)
     server = MariaDB(folder, wanted)
     try:
