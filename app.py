@@ -5,17 +5,14 @@ from __future__ import annotations
 import click
 from flask_openapi.openapi import OpenAPI
 
-from config import ConfigError, Settings, load_settings
-from context import open_context
+from config import ConfigError, load_settings
+from context import Context, open_context
 from web import api, cli, errors, ops
 
 
-def create_app(settings: Settings | None = None) -> OpenAPI:
-    """The web application, also what `flask` commands run in."""
-    try:
-        context = open_context(settings or load_settings())
-    except ConfigError as error:  # said in words, not by a trace, also under `flask`
-        raise click.ClickException(str(error)) from error
+def create_app(context: Context | None = None) -> OpenAPI:
+    """The web application, also what `flask` commands run in. Tests bring a context of their own."""
+    context = context or _open_context()
     app = api.new_app(__name__)
     app.extensions["banyan"] = context
     errors.register(app)
@@ -23,3 +20,10 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     ops.register(app)
     cli.register(app)
     return app
+
+
+def _open_context() -> Context:
+    try:
+        return open_context(load_settings())
+    except ConfigError as error:  # said in words, not by a trace, also under `flask`
+        raise click.ClickException(str(error)) from error

@@ -25,6 +25,12 @@ _CODES: Final = {
     408: "timeout",
     413: "too_large",
 }
+_MESSAGES: Final = {
+    400: "the request cannot be read",
+    404: "there is nothing at this address",
+    405: "this address does not take that method",
+    413: "the body is too large",
+}
 
 
 class Refusal(Exception):
@@ -94,9 +100,9 @@ def _of_http(error: HTTPException) -> Response | HTTPException:
     if isinstance(
         error, RequestRedirect
     ):  # //orders: nobody is sent elsewhere with a signed request
-        return problem(404, "not_found", "there is nothing at this address")
+        return problem(404, _CODES[404], _MESSAGES[404])
     status = error.code or 500
-    response = problem(status, _CODES.get(status, "refused"), error.description or error.name)
+    response = problem(status, _CODES.get(status, "refused"), _MESSAGES.get(status, error.name))
     for name in ("Allow", "Retry-After"):
         if value := dict(error.get_headers()).get(name):
             response.headers[name] = value

@@ -33,6 +33,7 @@ RATE_SECONDS: Final = 10
 RATE_REQUESTS: Final = 2000
 """Requests of one key in `RATE_SECONDS`. A shop in a loop is stopped; one with more orders than this sends batches."""
 
+_KEY = re.compile(r"[0-9A-Za-z_]{1,64}")
 _NONCE = re.compile(r"[!-~]{1,64}")
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 
@@ -56,6 +57,8 @@ class Callers:
 
     def find(self, public_key: str) -> Caller | None:
         """The caller of this key, from memory for `KEPT_SECONDS`."""
+        if not _KEY.fullmatch(public_key):
+            return None
         until, caller = self._known.get(public_key, (0.0, None))
         if time.monotonic() >= until:
             caller = self._look_up(public_key)
