@@ -103,6 +103,12 @@ def get(session: Session, account_id: int, openid: str) -> Member:
     return member
 
 
+def by_ids(session: Session, member_ids: Collection[int]) -> dict[int, Member]:
+    """The members with these ids."""
+    rows = session.scalars(select(Member).where(Member.id.in_(member_ids)))
+    return {member.id: member for member in rows}
+
+
 def summary(session: Session, account_id: int, openid: str) -> Summary | None:
     """Balances and team figures in one statement, however large the team (tally.py says why)."""
     rows = _SUMMARY(session, account_id, openid).all()
