@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -115,6 +116,29 @@ def summary(session: Session, account_id: int, openid: str) -> Summary | None:
         if row.level is not None:
             result.levels[row.level] = Figures(*map(int, row[9:17]))
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Whom a message is for, and whether it may be sent."""
+
+    member_id: int
+    openid: str
+    following: bool
+    muted: bool
+
+
+_RECIPIENTS = Sql("SELECT id, openid, following, muted FROM member WHERE id IN (??)")
+
+
+def recipients(session: Session, member_ids: Sequence[int]) -> dict[int, Recipient]:
+    """The addresses of these members, in one statement."""
+    if not member_ids:
+        return {}
+    rows = _RECIPIENTS.among(session, (), sorted(set(member_ids)))
+    return {
+        row.id: Recipient(row.id, row.openid, bool(row.following), bool(row.muted)) for row in rows
+    }
 
 
 def uplines(session: Session, member_id: int) -> list[tuple[int, Member]]:
@@ -240,6 +264,17 @@ def leave(
         _erase_personal_data(session, person.id)
     changes.write(session)
     return Touch(person.id, person.name, is_new=is_new)
+
+
+def found_gone(session: Session, member_id: int, sent_at: datetime) -> bool:
+    """WeChat refused a message sent at `sent_at` because the person does not follow: the push that said so was lost or
+    is late. Counts as their leaving at that instant, so a later follow wins; whether it was news."""
+    changes = Changes()
+    gone = _set_following(session, member_id, False, int(sent_at.timestamp()), changes)
+    if gone:
+        _erase_personal_data(session, member_id)
+        changes.write(session)
+    return gone
 
 
 def _at(created: int) -> datetime:
