@@ -266,11 +266,16 @@ def leave(
     return Touch(person.id, person.name, is_new=is_new)
 
 
+CLOCK_SKEW_SECONDS: Final = 60
+
+
 def found_gone(session: Session, member_id: int, sent_at: datetime) -> bool:
     """WeChat refused a message sent at `sent_at` because the person does not follow: the push that said so was lost or
-    is late. Counts as their leaving at that instant, so a later follow wins; whether it was news."""
+    is late. Counts as their leaving a minute before, so that their next follow wins although WeChat's clock is not
+    ours; whether it was news."""
     changes = Changes()
-    gone = _set_following(session, member_id, False, int(sent_at.timestamp()), changes)
+    left_at = int(sent_at.timestamp()) - CLOCK_SKEW_SECONDS
+    gone = _set_following(session, member_id, False, left_at, changes)
     if gone:
         _erase_personal_data(session, member_id)
         changes.write(session)

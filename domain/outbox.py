@@ -176,7 +176,7 @@ def claimed(session: Session, token: str) -> list[Claimed]:
 
 
 def _payload(text: str) -> dict[str, Any]:
-    """A payload that somebody damaged by hand is an empty one: that row fails, and not the chunk it was claimed with."""
+    """A payload that somebody damaged by hand reads as an empty one: that row fails, and not its whole chunk."""
     try:
         values = json.loads(text)
     except ValueError:
