@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -135,6 +135,29 @@ def ids_of(session: Session, account_id: int, openids: Collection[str]) -> dict[
     return {row.openid: row.id for row in rows}
 
 
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Whom a message is for, and whether it may be sent."""
+
+    member_id: int
+    openid: str
+    following: bool
+    muted: bool
+
+
+_RECIPIENTS = Sql("SELECT id, openid, following, muted FROM member WHERE id IN (??)")
+
+
+def recipients(session: Session, member_ids: Sequence[int]) -> dict[int, Recipient]:
+    """The addresses of these members, in one statement."""
+    if not member_ids:
+        return {}
+    rows = _RECIPIENTS.among(session, (), sorted(set(member_ids)))
+    return {
+        row.id: Recipient(row.id, row.openid, bool(row.following), bool(row.muted)) for row in rows
+    }
+
+
 def uplines(session: Session, member_id: int) -> list[tuple[int, Member]]:
     """(level, member) above this one, nearest first, at most three."""
     query = (
@@ -258,6 +281,22 @@ def leave(
         _erase_personal_data(session, person.id)
     changes.write(session)
     return Touch(person.id, person.name, is_new=is_new)
+
+
+CLOCK_SKEW_SECONDS: Final = 60
+
+
+def found_gone(session: Session, member_id: int, sent_at: datetime) -> bool:
+    """WeChat refused a message sent at `sent_at` because the person does not follow: the push that said so was lost or
+    is late. Counts as their leaving a minute before, so that their next follow wins although WeChat's clock is not
+    ours; whether it was news."""
+    changes = Changes()
+    left_at = int(sent_at.timestamp()) - CLOCK_SKEW_SECONDS
+    gone = _set_following(session, member_id, False, left_at, changes)
+    if gone:
+        _erase_personal_data(session, member_id)
+        changes.write(session)
+    return gone
 
 
 def _at(created: int) -> datetime:
