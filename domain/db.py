@@ -30,9 +30,10 @@ Rows = CursorResult[*tuple[Any, ...]]
 """What a statement for the driver returned: rows of any columns."""
 
 # Deadlock or Galera certification, lock wait, snapshot conflict, node not ready, read-only after a failover,
-# connection lost in its spellings, and TiDB's write conflicts. 1062 is not here: it is the "already done" answer.
+# connection lost in its spellings, a savepoint that is gone (a deadlock inside it undid the whole transaction, and
+# rolling back to it hides the 1213), and TiDB's write conflicts. 1062 is not here: it is the "already done" answer.
 RETRYABLE: Final = frozenset(
-    {1213, 1205, 1020, 1047, 1290, 1836, 2006, 2013, 2014, 8002, 8022, 8028, 9007}
+    {1213, 1205, 1020, 1047, 1290, 1836, 2006, 2013, 2014, 1305, 8002, 8022, 8028, 9007}
 )
 STALE_POOL: Final = frozenset({1290, 1836})
 DUPLICATE: Final = 1062

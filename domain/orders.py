@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -283,6 +283,9 @@ def record_paid(
     commissions.accrue(session, account.id, accruing, now)
     _record_purchases(session, account.id, accruing, now)
     refunds.apply_parked(session, account, ids, now)
+    strangers = [order.buyer for order in new if order.buyer not in known]
+    for member in _joined_meanwhile(session, account, strangers) if strangers else ():
+        attach_waiting(session, account, member, now)
     return set(ids)
 
 
@@ -473,31 +476,72 @@ def attach_waiting(session: Session, account: OpenAccount, member: Member, now: 
     return len(accruing)
 
 
+_WAITING = "SELECT id FROM orders WHERE account_id = ? AND member_id IS NULL AND paid_at >= ? AND "
+_OF_OPENID = _WAITING + "buyer_openid = ? AND (buyer_app_id IS NULL OR buyer_app_id = ?)"
+_OF_APP = _WAITING + "buyer_openid = ? AND buyer_app_id = ?"
+_OF_UNIONID = _WAITING + "buyer_unionid = ?"
+_WAITING_BY_OPENID = Sql(_OF_OPENID + " FOR UPDATE", sqlite=_OF_OPENID)
+_WAITING_BY_APP = Sql(_OF_APP + " FOR UPDATE", sqlite=_OF_APP)
+_WAITING_BY_UNIONID = Sql(_OF_UNIONID + " FOR UPDATE", sqlite=_OF_UNIONID)
+
+
 def _waiting_for(
     session: Session, account: OpenAccount, member: Member, now: datetime
 ) -> list[Order]:
-    """Paid orders without a member whose buyer is this one by openid, unionid or an openid in a linked app."""
-    names = [
-        and_(
-            Order.buyer_openid == member.openid,
-            or_(Order.buyer_app_id.is_(None), Order.buyer_app_id == account.app_id),
-        )
-    ]
+    """Paid orders without a member whose buyer is this one by openid, unionid or an openid in a linked app.
+
+    Locking reads, one for each name so that each has its index: an order that is being recorded at this moment is
+    waited for, and found.
+    """
+    since = to_db(now - timedelta(days=account.settings.buyer_wait_days))
+    found = _WAITING_BY_OPENID(session, account.id, since, member.openid, account.app_id).all()
     if member.unionid:
-        names.append(Order.buyer_unionid == member.unionid)
+        found += _WAITING_BY_UNIONID(session, account.id, since, member.unionid).all()
     identities = select(Identity.app_id, Identity.openid).where(Identity.member_id == member.id)
-    names += [
-        and_(Order.buyer_app_id == app_id, Order.buyer_openid == openid)
-        for app_id, openid in session.execute(identities)
-    ]
-    since = now - timedelta(days=account.settings.buyer_wait_days)
-    query = select(Order).where(
-        Order.account_id == account.id,
-        Order.member_id.is_(None),
-        Order.paid_at >= since,
-        or_(*names),
-    )
-    return list(session.scalars(query.order_by(Order.id)))
+    for app_id, openid in session.execute(identities):
+        found += _WAITING_BY_APP(session, account.id, since, openid, app_id).all()
+    if not found:
+        return []
+    query = select(Order).where(Order.id.in_({row.id for row in found})).order_by(Order.id)
+    return list(session.scalars(query))
+
+
+_JOINED = "SELECT id FROM member WHERE account_id = ? AND {name} IN (??)"
+_BY_NAME = {
+    name: Sql(text + " LOCK IN SHARE MODE", sqlite=text)
+    for name in ("openid", "unionid")
+    for text in [_JOINED.format(name=name)]
+}
+_LINKED = (
+    "SELECT member_id AS id FROM identity WHERE account_id = ? AND app_id = ? AND openid IN (??)"
+)
+_LINKED_SHARED = Sql(_LINKED + " LOCK IN SHARE MODE", sqlite=_LINKED)
+
+
+def _joined_meanwhile(
+    session: Session, account: OpenAccount, strangers: Sequence[Buyer]
+) -> list[Member]:
+    """Those of the buyers unknown a moment ago who are members now.
+
+    Asked with a lock after their orders are written: somebody who is joining at this moment either sees the order
+    (`_waiting_for`) or is waited for and seen here. Otherwise both would commit, and the order would wait for ever.
+    """
+    ids: set[int] = set()
+    for name in ("openid", "unionid"):
+        values = {
+            value
+            for one in strangers
+            if (value := getattr(one, name))
+            and (name == "unionid" or one.app_id in {None, account.app_id})
+        }
+        if values:
+            rows = _BY_NAME[name].among(session, (account.id,), sorted(values))
+            ids |= {row.id for row in rows}
+    for one in strangers:
+        if one.openid and one.app_id not in {None, account.app_id}:
+            rows = _LINKED_SHARED.among(session, (account.id, one.app_id), [one.openid])
+            ids |= {row.id for row in rows}
+    return list(session.scalars(select(Member).where(Member.id.in_(ids)))) if ids else []
 
 
 def _accruing(
