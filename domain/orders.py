@@ -447,6 +447,16 @@ def complete(
     return order
 
 
+_AWAITED = Sql(
+    "SELECT 1 FROM orders WHERE account_id = ? AND buyer_openid = ? AND member_id IS NULL LIMIT 1"
+)
+
+
+def is_awaited(session: Session, account_id: int, openid: str) -> bool:
+    """Whether an order waits for this openid: the cheap question in front of `attach_waiting`, for every follow."""
+    return _AWAITED(session, account_id, openid).first() is not None
+
+
 _ATTACH = Sql("UPDATE orders SET member_id = ?, uplines = ? WHERE id = ? AND member_id IS NULL")
 
 
