@@ -17,14 +17,24 @@ from typing import IO, Any, Final, ParamSpec
 
 import click
 from alembic.util import CommandError
-from flask import Flask
 from flask.cli import AppGroup, with_appcontext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 import migrations
 from config import ConfigError
-from domain import accounts, api_keys, audit, commissions, models, notices, outbox, rules, staff
+from domain import (
+    accounts,
+    api_keys,
+    audit,
+    commissions,
+    models,
+    notices,
+    outbox,
+    proof,
+    rules,
+    staff,
+)
 from domain.accounts import OpenAccount, Settings
 from domain.db import Database
 from domain.errors import DomainError
@@ -137,7 +147,7 @@ account = AppGroup("account", help="Official accounts (公众号).")
 @click.option("--slug", required=True, help="Its name in our addresses.")
 @click.option("--name", help="Its name for people; the slug without it.")
 @click.option("--app-id", required=True)
-@click.option("--app-secret-file", required=True, type=click.File("r"), help="- is standard input.")
+@click.option("--app-secret-file", required=True, type=click.File("r", lazy=True), help="- is standard input.")
 @click.option("--token", required=True)
 @click.option("--aes-key", required=True)
 @click.option("--gh-id", required=True)
@@ -441,7 +451,7 @@ people = AppGroup("staff", help="People (商家员工) who sign in to the consol
 @click.option("--role", required=True, type=click.Choice(staff.ROLES))
 @click.option(
     "--password-file",
-    type=click.File("r"),
+    type=click.File("r", lazy=True),
     help="Without it the password is asked for; - is standard input.",
 )
 @form
@@ -495,6 +505,38 @@ def show_member(slug: str, openid: str) -> dict[str, Any]:
         .read(lambda session: answers.member(session, accounts.get(session, slug).id, openid))
         .model_dump(mode="json")
     )
+
+
+# --- proofs ---------------------------------------------------------------------------------------------------------
+
+ledger = AppGroup("ledger", help="The books (账本).")
+tree = AppGroup("members", help="The tree of members.")
+
+
+def _progress(what: str, done: int) -> None:
+    if sys.stderr.isatty():
+        click.echo(f"\r{what}: {done} ", err=True, nl=False)
+
+
+@ledger.command("check")
+@form
+def check_ledger() -> dict[str, Any]:
+    """Prove the books: {"ok": true, …}, or the differences and exit code 1."""
+    with _database().snapshot() as session:
+        return proof.ledger_check(session, _progress).as_value()
+
+
+@tree.command("check")
+@click.option("--repair", is_flag=True, help="Rebuild levels and figures where they differ.")
+@form
+def check_members(repair: bool) -> dict[str, Any]:
+    """Prove that levels and figures agree with who brought whom. What was repaired is still named."""
+    if repair:
+        return _database().transact(
+            lambda session: proof.members_check(session, repair=True, progress=_progress).as_value()
+        )
+    with _database().snapshot() as session:
+        return proof.members_check(session, progress=_progress).as_value()
 
 
 # --- the outbox and settlement --------------------------------------------------------------------------------------
@@ -606,7 +648,7 @@ def serve() -> None:
     )  # fmt: skip
 
 
-def register(app: Flask) -> None:
-    """Add the commands to `flask`."""
-    for command in (db, account, apikey, rule, template, people, member, out, settle, serve):
-        app.cli.add_command(command)
+COMMANDS: Final = (
+    db, account, apikey, rule, template, people, member, tree, ledger, out, settle, serve
+)  # fmt: skip
+"""What app.py adds to `flask`."""

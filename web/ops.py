@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import redis
-from flask import Blueprint, Flask, Response, current_app, jsonify
+from flask import Blueprint, Response, current_app, jsonify
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -26,11 +26,6 @@ ALIVE: Final = "banyan:alive:"
 PROCESSES: Final = ("clock", "worker:fast", "worker:bulk")
 
 blueprint = Blueprint("ops", __name__)
-
-
-def register(app: Flask) -> None:
-    """Serve /healthz, /readyz and /metrics."""
-    app.register_blueprint(blueprint)
 
 
 @blueprint.get("/healthz")
