@@ -16,12 +16,10 @@ from pathlib import Path
 from typing import IO, Any, Final, ParamSpec
 
 import click
-from alembic.util import CommandError
 from flask.cli import AppGroup, with_appcontext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-import migrations
 from config import ConfigError
 from domain import (
     accounts,
@@ -44,6 +42,7 @@ from web.api import answers
 from web.current import context
 
 ACTOR: Final = "flask"
+ROOT: Final = Path(__file__).parents[1]
 P = ParamSpec("P")
 
 
@@ -66,7 +65,7 @@ def form(command: Callable[P, dict[str, Any]]) -> Callable[P, None]:
             raise Failed(f"{error.code}: {error.message}{facts}") from error
         except DBAPIError as error:
             raise Failed(f"database: {error.orig}") from error
-        except (CommandError, ConfigError, Unreadable, migrations.WrongDatabase, OSError) as error:
+        except (ConfigError, Unreadable, OSError) as error:
             raise Failed(f"{type(error).__name__}: {error}") from error
         click.echo(json.dumps(result, ensure_ascii=False, default=_plain))
         if result.get("ok") is False:
@@ -135,7 +134,15 @@ db = AppGroup("db", help="The database.")
 @form
 def upgrade() -> dict[str, Any]:
     """Bring the database to this release's tables."""
-    return {"version": migrations.upgrade(context().settings.database_url)}
+    # Alembic would take a quarter of the time in which every other command starts.
+    from alembic.util import CommandError
+
+    import migrations
+
+    try:
+        return {"version": migrations.upgrade(context().settings.database_url)}
+    except (CommandError, migrations.WrongDatabase) as error:
+        raise Failed(str(error)) from error
 
 
 # --- accounts -------------------------------------------------------------------------------------------------------
@@ -147,7 +154,9 @@ account = AppGroup("account", help="Official accounts (公众号).")
 @click.option("--slug", required=True, help="Its name in our addresses.")
 @click.option("--name", help="Its name for people; the slug without it.")
 @click.option("--app-id", required=True)
-@click.option("--app-secret-file", required=True, type=click.File("r", lazy=True), help="- is standard input.")
+@click.option(
+    "--app-secret-file", required=True, type=click.File("r", lazy=True), help="- is standard input."
+)
 @click.option("--token", required=True)
 @click.option("--aes-key", required=True)
 @click.option("--gh-id", required=True)
@@ -642,7 +651,7 @@ def serve() -> None:
         [
             str(program), "--interface", "wsgi", "--factory", "--host", server.host, "--port", str(server.port),
             "--workers", str(server.workers), "--blocking-threads", str(server.threads),
-            "--working-dir", str(Path(migrations.__file__).parents[1]),
+            "--working-dir", str(ROOT),
             "--http", "1", "--no-ws", "--respawn-failed-workers", "app:create_app",
         ],
     )  # fmt: skip

@@ -45,6 +45,7 @@ def manual() -> dict[str, Any]:
     return names
 
 
+@pytest.mark.parametrize("engine_name", ["mariadb"])
 def test_the_manual_signs_and_reports_a_first_order(
     server: AppServer, key: tuple[str, str], manual: dict[str, Any]
 ) -> None:
