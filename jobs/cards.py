@@ -88,7 +88,8 @@ def _beijing(at: str) -> str:
 
 
 def fields_from(content: str, words: Mapping[str, str]) -> dict[str, str]:
-    """Keyword → parameter for a template's text (`{{thing1.DATA}}` with labels): the label decides, else the kind, else what is not shown yet."""
+    """Keyword → parameter for a template's text (`label{{thing1.DATA}}`): by the label, else by the kind, and of
+    several possible ones by what is not shown yet."""
     fields: dict[str, str] = {}
     for label, kind, number in _KEYWORD.findall(content):
         meant = [parameter for parameter in _wishes(label) if parameter in words]

@@ -136,7 +136,7 @@ class Shop:
     def output(self) -> str:
         return "\n".join(each.read_text() for each in sorted(self.folder.glob("process-*.log")))
 
-    def wait_for(self, ask: Callable[[], Any], seconds: float = 20.0) -> Any:
+    def wait_for(self, ask: Callable[[], Any], seconds: float = 90.0) -> Any:
         """The first true answer; on failure with what the processes said."""
         try:
             return until(ask, seconds)
@@ -150,7 +150,7 @@ class Shop:
                 process.send_signal(signal.SIGCONT)
                 process.terminate()
         for process in self.processes:
-            process.wait(20)
+            process.wait(60)
 
 
 @pytest.fixture

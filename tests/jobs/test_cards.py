@@ -49,7 +49,8 @@ def test_times_are_beijings_and_amounts_are_yuan() -> None:
         ),
         (
             "{{first.DATA}}\n收益类型：{{keyword1.DATA}}\n收益金额：{{keyword2.DATA}}\n到账时间：{{keyword3.DATA}}\n{{remark.DATA}}",
-            {"first": "occasion", "keyword1": "occasion", "keyword2": "amount", "keyword3": "time", "remark": "occasion"},
+            {"first": "occasion", "keyword1": "occasion", "keyword2": "amount", "keyword3": "time",
+             "remark": "status"},
         ),
         ("", {}),
     ],
