@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 
 class Wiretap:
-    """Passes bytes on. `senders`: path → ids of the processes that asked for it. `hold`: its answers do not get back."""
+    """Passes bytes on. `senders`: path → ids of processes that asked for it. `hold`: no answers get back."""
 
     def __init__(self, url: str) -> None:
         self._target = (urlsplit(url).hostname or "", urlsplit(url).port or 80)
