@@ -3,10 +3,15 @@ door, so that no door has to know another. Each must be short and harmless twice
 
 from __future__ import annotations
 
+from bot import spool, touches
 from context import Context
 from jobs.ticker import Tick
 
 
 def machine_ticks(context: Context) -> list[Tick]:
     """Called once by `python -m jobs.clock`."""
-    return []
+    data = context.settings.data.dir
+    return [
+        Tick("spool", 5, lambda: spool.replay(context)),
+        Tick("touches", 5, lambda: touches.fold_touches(data, context.database)),
+    ]

@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from domain.db import Sql, changed, maybe_from_db, to_db, to_json
-from domain.models import Outbox
+from domain.models import Instant, Outbox
 
 NOTICE: Final = "notice"
 POSTER: Final = "poster"
@@ -228,6 +228,16 @@ def delivered(
     return changed(_DELIVERED(session, delivery, to_db(now), account_id, provider_msg_id)) == 1
 
 
+def is_delivered(session: Session, account_id: int, provider_msg_id: str) -> bool:
+    """Whether a row carries that id and WeChat has told its fate already."""
+    query = select(Outbox.id).where(
+        Outbox.account_id == account_id,
+        Outbox.provider_msg_id == provider_msg_id,
+        Outbox.delivery.is_not(None),
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
 def retry(session: Session, row_ids: Sequence[int], now: datetime) -> int:
     """Give dead or unsure rows another life, by a person's wish; how many."""
     query = Sql(
@@ -269,3 +279,27 @@ def list_rows(
 def oldest_due(session: Session) -> datetime | None:
     """The due instant of the oldest row that still waits: its age is the outbox's health."""
     return session.scalar(select(func.min(Outbox.next_at)).where(Outbox.state == "pending"))
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Rows of one topic and state that are not done; `oldest_seconds`: how long the oldest has been due, at least 0."""
+
+    topic: str
+    state: str
+    rows: int
+    oldest_seconds: float
+
+
+def waiting(session: Session, now: datetime) -> list[Waiting]:
+    """What is still to leave, or was given up, by topic and state."""
+    query = (
+        select(Outbox.topic, Outbox.state, func.count(), func.min(Outbox.next_at, type_=Instant()))
+        .where(Outbox.state.in_(("pending", "claimed", "dead", "unsure")))
+        .group_by(Outbox.topic, Outbox.state)
+        .order_by(Outbox.topic, Outbox.state)
+    )
+    return [
+        Waiting(topic, state, rows, max(0.0, (now - oldest).total_seconds()))
+        for topic, state, rows, oldest in session.execute(query)
+    ]
