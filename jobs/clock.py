@@ -33,7 +33,7 @@ def doorbells(context: Context) -> list[Tick]:
         Tick("outbox", 0.5, ring_due_topics),
         Tick("settle", 5, bell(SETTLE)),
         Tick("fold", 2, bell(FOLD)),
-        Tick("prune", 3600, bell(PRUNE)),
+        Tick("prune", 600, bell(PRUNE)),
         Tick("alive", alive.EVERY_SECONDS, lambda: alive.say(context.redis, "clock")),
     ]
 
