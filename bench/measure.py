@@ -40,13 +40,18 @@ MakeClient = Callable[..., Client]
 
 @dataclass(frozen=True)
 class Run:
-    """One side in one round, all clients together. Latencies in seconds, memory in bytes (of the largest client)."""
+    """One side in one round, all clients together. Latencies in seconds, memory in bytes (of the largest client).
+
+    `cpu` is the processor time of the clients, in seconds: on a machine where clients and server share two cores it
+    says what the code costs, and it moves far less than the rates when somebody else is busy.
+    """
 
     units: int
     seconds: float
     latencies: Sequence[float] = ()
     retries: int = 0
     memory: int = 0
+    cpu: float = 0.0
 
     @property
     def per_second(self) -> float:
@@ -105,12 +110,9 @@ class Row:
         }
 
 
-def against(
-    ours: Sequence[float], peer: Sequence[float], *, faster_is_more: bool = True
-) -> Spread:
-    """Ours : peer, round by round. With `faster_is_more` False the values are durations and stay as they are."""
-    pairs = zip(ours, peer, strict=True)
-    return Spread.of([a / b if faster_is_more else a / b for a, b in pairs if b])
+def against(ours: Sequence[float], peer: Sequence[float]) -> Spread:
+    """Ours : peer, round by round."""
+    return Spread.of([a / b for a, b in zip(ours, peer, strict=True) if b] or [0.0])
 
 
 # --- client processes -----------------------------------------------------------------------------------------------
@@ -132,6 +134,7 @@ def _work(client: Client, step: Step, start: float, seconds: float, steps: int) 
     latencies: list[float] = []
     units, before = 0, client.retries
     gc.collect()
+    cpu = time.process_time()
     time.sleep(max(0.0, start - time.monotonic()))
     end, now = start + seconds, time.monotonic()
     while now < end and (not steps or len(latencies) < steps):
@@ -143,7 +146,8 @@ def _work(client: Client, step: Step, start: float, seconds: float, steps: int) 
         units += done
         now = after
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return units, now - start, latencies[-_SAMPLE:], client.retries - before, memory
+    cpu = time.process_time() - cpu
+    return units, now - start, latencies[-_SAMPLE:], client.retries - before, memory, cpu
 
 
 class Clients:
@@ -164,6 +168,7 @@ class Clients:
             [latency for one in done for latency in one[2]],
             sum(one[3] for one in done),
             max(one[4] for one in done),
+            sum(one[5] for one in done),
         )
 
     def in_turn(
@@ -221,6 +226,11 @@ def rates(runs: Sequence[Run]) -> list[float]:
 def medians(runs: Sequence[Run]) -> list[float]:
     """The median latency of each round, in microseconds."""
     return [run.percentile(0.5) * 1e6 for run in runs]
+
+
+def cpu_of(runs: Sequence[Run]) -> float:
+    """Processor time of the clients for one unit, in microseconds, over all rounds."""
+    return round(sum(run.cpu for run in runs) / max(1, sum(run.units for run in runs)) * 1e6, 1)
 
 
 def cycle(items: Sequence[Any], start: int, stride: int) -> Iterator[Any]:
