@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any, Final
 
 from sqlalchemy import select
@@ -70,11 +70,18 @@ class PaidOrder:
 
     def content_hash(self) -> str:
         """Equal reports have equal hashes, whatever the order of the lines or the zone of the instant."""
-        lines = sorted((asdict(line) for line in self.lines), key=lambda line: line["line_no"])
+        lines = [
+            {
+                "line_no": line.line_no, "title": line.title, "quantity": line.quantity, "paid_fen": line.paid_fen,
+                "sku": line.sku, "unit_price_fen": line.unit_price_fen,
+            }
+            for line in sorted(self.lines, key=attrgetter("line_no"))
+        ]  # fmt: skip
+        buyer = {
+            "openid": self.buyer.openid, "unionid": self.buyer.unionid, "app_id": self.buyer.app_id,
+        }  # fmt: skip
         paid_at = self.paid_at.astimezone(UTC).isoformat()
-        return digest(
-            to_json([self.order_no, asdict(self.buyer), lines, self.shipping_fen, paid_at])
-        )
+        return digest(to_json([self.order_no, buyer, lines, self.shipping_fen, paid_at]))
 
     def check(self, account: OpenAccount) -> None:
         """`Invalid` for what no shop can mean: no lines, a line twice, amounts out of range, nobody as the buyer."""
@@ -244,17 +251,14 @@ def record_paid(
         )
         for order in new
     }
-    new = _insert(session, account, new, rows)
+    ids = _insert(session, account, new, rows)
+    new = [order for order in new if order.order_no in ids]
     # The order of somebody marked above was a repeat (of one that had never found its buyer): they bought nothing now.
     buying = {known[order.buyer].id for order in new if order.buyer in known}
     if mistaken := first - buying:
         _NEVER_PAID.among(session, (), sorted(mistaken))
-    if not new:
+    if not ids:
         return set()
-    ids = {
-        row.order_no: row.id
-        for row in _IDS.among(session, (account.id,), [order.order_no for order in new])
-    }
     terms = products.terms_of(
         session, account.id, {line.sku for order in new for line in order.lines if line.sku}
     )
@@ -294,29 +298,31 @@ def _insert(
     account: OpenAccount,
     orders: list[PaidOrder],
     rows: dict[str, tuple[Any, ...]],
-) -> list[PaidOrder]:
-    """Insert the orders; those that are new. The insert itself finds the repeats, so the usual case asks nothing."""
+) -> dict[str, int]:
+    """Insert the orders; number → id of those that are new. The insert itself finds the repeats, so the usual case
+    asks nothing."""
     try:
-        with (
-            session.begin_nested() if len(orders) > 1 else nullcontext()
-        ):  # many rows may be many statements
+        if len(orders) == 1:
+            number = orders[0].order_no
+            return {number: _INSERT(session, *rows[number]).lastrowid}
+        with session.begin_nested():  # many rows may be many statements
             _INSERT.many(session, list(rows.values()))
     except IntegrityError as error:
         if not is_duplicate(error):
             raise
-    else:
-        return orders
-    repeated = _check_repeats(session, account, orders)
-    new = [order for order in orders if order.order_no not in repeated]
-    _INSERT.many(session, [rows[order.order_no] for order in new])
-    return new
+        repeated = _check_repeats(session, account, orders)
+        orders = [order for order in orders if order.order_no not in repeated]
+        _INSERT.many(session, [rows[order.order_no] for order in orders])
+    numbers = [order.order_no for order in orders]
+    return {row.order_no: row.id for row in _IDS.among(session, (account.id,), numbers)}
 
 
 def _unseen_in(orders: Sequence[PaidOrder]) -> list[PaidOrder]:
     """The orders without repeats inside the batch itself."""
     seen: dict[str, PaidOrder] = {}
     for order in orders:
-        if seen.setdefault(order.order_no, order).content_hash() != order.content_hash():
+        known = seen.setdefault(order.order_no, order)
+        if known is not order and known.content_hash() != order.content_hash():
             raise OrderConflict(
                 "the batch holds this order twice, with other content", order_no=order.order_no
             )
