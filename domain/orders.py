@@ -510,7 +510,7 @@ def _waiting_for(
     waited for, and found.
     """
     since = to_db(now - timedelta(days=account.settings.buyer_wait_days))
-    found = _WAITING_BY_OPENID(session, account.id, since, member.openid, account.app_id).all()
+    found = list(_WAITING_BY_OPENID(session, account.id, since, member.openid, account.app_id))
     if member.unionid:
         found += _WAITING_BY_UNIONID(session, account.id, since, member.unionid).all()
     identities = select(Identity.app_id, Identity.openid).where(Identity.member_id == member.id)
