@@ -20,7 +20,6 @@ from flask.cli import AppGroup, with_appcontext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from config import ConfigError
 from domain import (
     accounts,
     api_keys,
@@ -70,7 +69,7 @@ def form(command: Callable[P, dict[str, Any]]) -> Callable[P, None]:
             raise Failed(f"database: {error.orig}") from error
         except WeChatError as error:
             raise Failed(f"WeChat: {error}") from error
-        except (ConfigError, Unreadable, OSError) as error:
+        except (Unreadable, OSError) as error:
             raise Failed(f"{type(error).__name__}: {error}") from error
         click.echo(json.dumps(result, ensure_ascii=False, default=_plain))
         if result.get("ok") is False:
@@ -656,10 +655,8 @@ def _settle_some(one: OpenAccount) -> int:
 def serve() -> None:
     """Become the web server of [server]: granian with its workers and threads."""
     settings = context().settings
-    try:
-        settings.redis_url  # noqa: B018 - said now, not by the first request
-    except ConfigError as error:
-        raise Failed(str(error)) from error
+    if not settings.redis.url:  # said now, not by the first request
+        raise Failed("[redis] url is empty: set it, or start with `make run`, which brings one")
     program = Path(sys.executable).with_name("granian")
     if not program.exists():
         raise Failed(f"{program} is missing: install requirements.lock")
