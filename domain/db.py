@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 from sqlalchemy import CursorResult, Engine, create_engine, event
-from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.engine import Connection, Dialect, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, MultipleResultsFound, NoResultFound
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, PoolProxiedConnection
 
 from domain.errors import Busy
 
@@ -94,45 +94,52 @@ class Sql:
         return self._qmark if dialect == "sqlite" else self._format
 
     def __call__(self, session: Session, *params: Any) -> Rows:
-        connection = session.connection()
-        return self._run(connection, self.text_for(connection.dialect.name), params)
+        driver, dialect = _driver_of(session)
+        return self._run(session, driver, dialect, self.text_for(dialect.name), params)
 
     def many(self, session: Session, rows: Sequence[tuple[Any, ...]]) -> int:
         """Run for every row in one round trip (PyMySQL joins the VALUES); the number of rows changed."""
         if not rows:
             return 0
-        connection = session.connection()
-        text = self.text_for(connection.dialect.name)
+        driver, dialect = _driver_of(session)
+        text = self.text_for(dialect.name)
         if len(rows) == 1:
-            return self._run(connection, text, rows[0]).rowcount
-        cursor = connection.connection.cursor()
+            return self._run(session, driver, dialect, text, rows[0]).rowcount
+        cursor = driver.cursor()
         try:
             cursor.executemany(text, rows)
             return cursor.rowcount
-        except connection.dialect.loaded_dbapi.Error as error:
-            raise _translated(connection, text, rows, error) from error
+        except dialect.loaded_dbapi.Error as error:
+            raise _translated(session, driver, dialect, text, rows, error) from error
         finally:
             cursor.close()
 
     def among(self, session: Session, params: Sequence[Any], values: Iterable[Any]) -> Rows:
         """Run with `(??)` replaced by a list as long as `values`, whose members follow `params`."""
         items = list(values)
-        connection = session.connection()
-        mark = "?" if connection.dialect.name == "sqlite" else "%s"
-        text = self.text_for(connection.dialect.name)
+        driver, dialect = _driver_of(session)
+        mark = "?" if dialect.name == "sqlite" else "%s"
+        text = self.text_for(dialect.name)
         text = text.replace(f"({mark}{mark})", f"({','.join([mark] * len(items) or ['NULL'])})")
-        return self._run(connection, text, (*params, *items))
+        return self._run(session, driver, dialect, text, (*params, *items))
 
-    def _run(self, connection: Connection, text: str, params: tuple[Any, ...]) -> Rows:
-        cursor = connection.connection.cursor()
+    def _run(
+        self,
+        session: Session,
+        driver: PoolProxiedConnection,
+        dialect: Dialect,
+        text: str,
+        params: tuple[Any, ...],
+    ) -> Rows:
+        cursor = driver.cursor()
         try:
             cursor.execute(text, params)
             rows: Sequence[Any] = ()
             if cursor.description is not None:
                 rows = self._named(cursor.description, cursor.fetchall())
             return Rows(rows, cursor.rowcount, cursor.lastrowid or 0)
-        except connection.dialect.loaded_dbapi.Error as error:
-            raise _translated(connection, text, params, error) from error
+        except dialect.loaded_dbapi.Error as error:
+            raise _translated(session, driver, dialect, text, params, error) from error
         finally:
             cursor.close()
 
@@ -145,16 +152,34 @@ class Sql:
         return list(map(self._row, rows))
 
 
-def _translated(connection: Connection, text: str, params: Any, error: Exception) -> BaseException:
+def _driver_of(session: Session) -> tuple[PoolProxiedConnection, Dialect]:
+    """The driver's connection that this session works on, and its dialect."""
+    if isinstance(session, Work):
+        return session.driver, session.dialect
+    connection = session.connection()
+    return connection.connection, connection.dialect
+
+
+def _translated(
+    session: Session,
+    driver: PoolProxiedConnection,
+    dialect: Dialect,
+    text: str,
+    params: Any,
+    error: Exception,
+) -> BaseException:
     """A driver's error as SQLAlchemy would have raised it, and the pool without the connections that died with it."""
-    dialect = connection.dialect
-    lost = dialect.is_disconnect(cast(Any, error), connection.connection, None)
+    lost = dialect.is_disconnect(cast(Any, error), driver, None)
     if lost:
-        engine = connection.engine
-        connection.invalidate(error)
-        engine.dispose()  # its neighbours were opened to the same server: all of them are looked at anew
+        driver.invalidate(error)
+        session.get_bind().engine.dispose()  # its neighbours led to the same server: all are made anew
     return DBAPIError.instance(
-        text, params, error, dialect.loaded_dbapi.Error, connection_invalidated=lost, dialect=dialect
+        text,
+        params,
+        error,
+        dialect.loaded_dbapi.Error,
+        connection_invalidated=lost,
+        dialect=dialect,
     )
 
 
@@ -179,9 +204,12 @@ def maybe_from_db(value: Any) -> datetime | None:
     return None if value is None else from_db(value)
 
 
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
 def to_json(value: Any) -> str:
     """Compact, key-sorted and readable JSON: equal values give equal texts."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def is_key(text: str, length: int = 64) -> bool:
@@ -209,6 +237,55 @@ def is_retryable(error: DBAPIError) -> bool:
     if error.connection_invalidated or error_number(error) in RETRYABLE:
         return True
     return "database is locked" in str(error.orig) or "database table is locked" in str(error.orig)
+
+
+class Work(Session):
+    """A session on one connection. With `begin` it starts its one transaction at birth and `commit` ends it; without,
+    every statement stands alone and the connection is taken when the first one comes.
+
+    SQLAlchemy's own bookkeeping is ready for many connections that come and go; for the single statement of a chat
+    answer it costs more than the statement.
+    """
+
+    def __init__(self, engine: Engine, memory: dict[Any, Any], *, begin: bool) -> None:
+        self.dialect = engine.dialect
+        self._engine = engine
+        self._own = engine.connect() if begin else None
+        self._driver: PoolProxiedConnection | None = None
+        try:
+            self._begun = self._own.begin() if self._own else None
+        except BaseException:
+            self._let_go()
+            raise
+        bind = self._own or engine
+        super().__init__(bind, autoflush=False, expire_on_commit=False, info={"memory": memory})
+
+    @property
+    def driver(self) -> PoolProxiedConnection:
+        """The driver's connection, as the pool lends it."""
+        if self._driver is None:
+            self._driver = (
+                self._own.connection if self._own is not None else self._engine.raw_connection()
+            )
+        return self._driver
+
+    def commit(self) -> None:
+        """Write what the unit of work still holds, and commit; nothing can be done with this session afterwards."""
+        self.flush()
+        if self._begun is not None:
+            self._begun.commit()
+
+    def close(self) -> None:
+        """Roll back what was not committed and give the connection back."""
+        super().close()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._own is not None:
+            self._own.close()
+        elif self._driver is not None:
+            self._driver.close()
+            self._driver = None
 
 
 class Lane:
@@ -327,9 +404,8 @@ class Database:
 
     def _session(self, *, writes: bool) -> Session:
         engine = self.engine if writes else self._reader
-        return Session(
-            engine, autoflush=False, expire_on_commit=False, info={"memory": self.memory}
-        )
+        # MariaDB's reader commits by itself; SQLite needs a transaction to read one snapshot.
+        return Work(engine, self.memory, begin=writes or self.is_sqlite)
 
     def transact(
         self, fn: Callable[[Session], T], *, deadline: float | None = None, tries: int = 6

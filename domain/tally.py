@@ -47,8 +47,6 @@ class Figures:
             setattr(self, column, getattr(self, column) + getattr(other, column))
 
 
-
-
 @cache
 def _insert(columns: tuple[str, ...]) -> Sql:
     """An insert that names only these columns; the others are 0 by default."""
