@@ -6,7 +6,7 @@ Recording is set-based: 500 orders of a batch take the same dozen statements as 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
@@ -453,6 +453,16 @@ def complete(
     return order
 
 
+_AWAITED = Sql(
+    "SELECT 1 FROM orders WHERE account_id = ? AND buyer_openid = ? AND member_id IS NULL LIMIT 1"
+)
+
+
+def is_awaited(session: Session, account_id: int, openid: str) -> bool:
+    """Whether an order waits for this openid: the cheap question in front of `attach_waiting`, for every follow."""
+    return _AWAITED(session, account_id, openid).first() is not None
+
+
 _ATTACH = Sql("UPDATE orders SET member_id = ?, uplines = ? WHERE id = ? AND member_id IS NULL")
 
 
@@ -582,3 +592,27 @@ def lines_of(session: Session, order_id: int) -> list[OrderLine]:
             select(OrderLine).where(OrderLine.order_id == order_id).order_by(OrderLine.line_no)
         )
     )
+
+
+def of_numbers(session: Session, account_id: int, order_nos: Collection[str]) -> list[Order]:
+    """Those of the orders that exist, in no particular order."""
+    return list(
+        session.scalars(
+            select(Order).where(Order.account_id == account_id, Order.order_no.in_(order_nos))
+        )
+    )
+
+
+def numbers_of(session: Session, order_ids: Collection[int]) -> dict[int, str]:
+    """The shop's number of each order."""
+    rows = session.execute(select(Order.id, Order.order_no).where(Order.id.in_(order_ids)))
+    return {order_id: order_no for order_id, order_no in rows}
+
+
+def lines_of_all(session: Session, order_ids: Collection[int]) -> dict[int, list[OrderLine]]:
+    """The lines of each of the orders, by number."""
+    query = select(OrderLine).where(OrderLine.order_id.in_(order_ids))
+    result: dict[int, list[OrderLine]] = {order_id: [] for order_id in order_ids}
+    for line in session.scalars(query.order_by(OrderLine.order_id, OrderLine.line_no)):
+        result[line.order_id].append(line)
+    return result

@@ -72,6 +72,19 @@ class Contact:
 
 
 @dataclass
+class Grant:
+    """What a person allowed a web page, found by its code and later by its tokens."""
+
+    app_id: str
+    openid: str
+    user_id: str
+    scope: str
+    issued_at: float
+    snapshot: bool = False
+    used: bool = False  # the code; it works once
+
+
+@dataclass
 class Account:
     """An official account, as its owner set it up in the platform's console."""
 
@@ -87,6 +100,8 @@ class Account:
     allowed_ips: list[str] = field(default_factory=list)  # empty: no white list
     templates: list[dict[str, str]] = field(default_factory=list)  # empty: any template id is taken
     web_domains: list[str] = field(default_factory=list)  # empty: OAuth may return anywhere
+    web_cookie: str = ""  # by which its pages remember a visitor; dropped when another phone comes
+    web_cookie_path: str = "/"
     tokens: dict[str, Token] = field(default_factory=dict)
     forced_at: list[float] = field(default_factory=list)  # stable_token with force_refresh
     tickets: dict[str, Ticket] = field(default_factory=dict)
@@ -94,6 +109,7 @@ class Account:
     ticket_of_scene: dict[str, str] = field(default_factory=dict)
     permanent_tickets: int = 0
     menu: dict[str, Any] | None = None
+    menu_id: int = 0
     media: dict[str, Media] = field(default_factory=dict)
     contacts: dict[str, Contact] = field(default_factory=dict)
     sent_messages: dict[str, list[float]] = field(
@@ -140,6 +156,42 @@ class Order:
     refunds: list[dict[str, Any]] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Report:
+    """What a shop told the merchant's API, and the answer; status None when nobody answered."""
+
+    id: int
+    at: float
+    account: str
+    openid: str
+    order_no: str
+    path: str
+    body: dict[str, Any]
+    status: int | None
+    answer: Any
+    ms: float
+
+
+@dataclass
+class GuideStep:
+    """A line of the newcomer's guide; with `does` it ticks itself off, see guide.py."""
+
+    text: str
+    user: str = ""
+    does: str = ""
+    what: str = ""
+    done: bool = False
+
+
+@dataclass
+class Guide:
+    """The newcomer's guide, and how far things were when it was set."""
+
+    steps: list[GuideStep] = field(default_factory=list)
+    since: int = 0  # the last id then
+    orders_before: int = 0
+
+
 @dataclass
 class State:
     """What survives a restart when there is a state file."""
@@ -148,6 +200,7 @@ class State:
     users: dict[str, User] = field(default_factory=dict)
     shops: dict[str, Shop] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
+    guide: Guide = field(default_factory=Guide)
     last_id: int = 0
 
 
@@ -161,7 +214,8 @@ class World:
         self.faults = Faults()
         self.calls: deque[Any] = deque(maxlen=JOURNAL_LENGTH)
         self.pushes: deque[Any] = deque(maxlen=JOURNAL_LENGTH)
-        self.grants: dict[str, Any] = {}  # OAuth codes and tokens
+        self.reports: deque[Report] = deque(maxlen=JOURNAL_LENGTH)
+        self.grants: dict[str, Grant] = {}  # by OAuth code, access token and refresh token
         self.limits: dict[str, int | None] = {}  # path -> calls a day
         self.state = state or State()
         self._ids: Iterator[int] = itertools.count(self.state.last_id + 1)
@@ -193,6 +247,7 @@ class World:
             self.grants.clear()
             self.calls.clear()
             self.pushes.clear()
+            self.reports.clear()
             self.blobs.clear()
 
     @property
@@ -216,7 +271,9 @@ class World:
         for account in self.accounts:
             if app_id and app_id in (account.gh_id, account.name):
                 return account
-        raise ControlError(f"no account {app_id!r}" if app_id else "say which account", 404)
+        if not app_id and accounts:
+            raise ControlError("there are several accounts: say which")
+        raise ControlError(f"no account {app_id or ''}", 404)
 
     def get_user(self, wanted: str) -> User:
         """The person with this id, name or openid."""
