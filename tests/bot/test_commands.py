@@ -6,7 +6,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import pymysql
 import pytest
 from sqlalchemy import event, select
 from sqlalchemy.orm import Session
@@ -116,20 +118,30 @@ def test_menu_and_keyword_answer_the_same(chat: Chat) -> None:
 
 @contextmanager
 def _statements(chat: Chat) -> Generator[list[str]]:
-    """Every statement that reaches the driver."""
+    """Every statement that reaches the driver: SQLite's by SQLAlchemy's event, PyMySQL's where it sends them."""
     seen: list[str] = []
+    query = pymysql.connections.Connection.query
 
     def watch(_c: object, _cursor: object, text: str, *_: object) -> None:
         seen.append(text)
 
+    def watched(connection: Any, text: Any, *more: Any) -> Any:
+        seen.append(text.decode() if isinstance(text, bytes) else text)
+        return query(connection, text, *more)
+
     engines = [chat.context.database.engine, chat.context.database._reader]
-    for engine in engines:
-        event.listen(engine, "before_cursor_execute", watch)
-    try:
-        yield seen
-    finally:
-        for engine in engines:
-            event.remove(engine, "before_cursor_execute", watch)
+    with pytest.MonkeyPatch.context() as patch:
+        if chat.context.database.is_sqlite:
+            for engine in engines:
+                event.listen(engine, "before_cursor_execute", watch)
+        else:
+            patch.setattr(pymysql.connections.Connection, "query", watched)
+        try:
+            yield seen
+        finally:
+            if chat.context.database.is_sqlite:
+                for engine in engines:
+                    event.remove(engine, "before_cursor_execute", watch)
 
 
 def test_earnings_cost_one_select_and_no_transaction(live_chat: Chat) -> None:
