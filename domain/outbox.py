@@ -22,6 +22,7 @@ from domain.models import Outbox
 NOTICE: Final = "notice"
 POSTER: Final = "poster"
 PROFILE: Final = "profile"
+PAYOUT: Final = "payout"
 WEBHOOK: Final = "webhook"
 
 LEASE_SECONDS: Final = 90
