@@ -66,9 +66,8 @@ class PlatformClient(WeChatClient):
         by all processes; `timeout` is (connect, read) in seconds; `patience_seconds` is how long a
         call may wait for its minute's quota.
         """
-        super().__init__(
-            app_id, "", timeout=timeout, auto_retry=False
-        )  # wechatpy is not told the secret
+        # wechatpy is not told the secret: it would keep it, and put it into addresses.
+        super().__init__(app_id, "", timeout=timeout, auto_retry=False)
         self.api_base = api_base.rstrip("/")
         self.mp_base = mp_base.rstrip("/")
         self.open_base = open_base.rstrip("/")

@@ -8,9 +8,8 @@ from datetime import UTC, datetime, timedelta, timezone
 Clock = Callable[[], datetime]
 """Answers with the present instant, aware."""
 
-BEIJING = timezone(
-    timedelta(hours=8)
-)  # WeChat's day; no daylight saving since 1991, so no zone data is needed
+# WeChat's day. No daylight saving since 1991, so no zone data is needed.
+BEIJING = timezone(timedelta(hours=8))
 
 
 def utc_now() -> datetime:

@@ -63,7 +63,8 @@ RECIPIENT_CODES = frozenset(
 
 _RID = re.compile(r"\brid:?\s*([0-9a-fA-F]{4,}(?:-[0-9a-fA-F]{4,})+)")
 _SECRET_VALUE = re.compile(
-    r"""((?:access_token|secret|appsecret|refresh_token)["']?\s*[=:]\s*["']?)[^&\s"',}]+""", re.I
+    r"""\b((?:access_token|refresh_token|secret|appsecret|code)["']?\s*[=:]\s*["']?)[^&\s"',}]+""",
+    re.I,
 )
 
 
@@ -96,8 +97,7 @@ class WeChatError(Exception):
             "" if self.errcode is None else str(self.errcode),
             str(self.args[0]) if self.args else "",
         ]
-        text = " ".join(part for part in parts if part)
-        return f"{text} (rid {self.rid})" if self.rid else text
+        return " ".join(part for part in parts if part)
 
 
 class Retryable(WeChatError):

@@ -74,14 +74,19 @@ _REFUSED_FOR = timedelta(hours=1)
 _ASK_EVERY_SECONDS = 3600
 _LEARNED_SECONDS = 7 * 86400
 
-# KEYS: minute counters, day counters, learned limits, refusals (hashes by path) ARGV: path, wanted,
-# limit per minute, limit per day (0 = none), now (Unix ms) Answer: granted, 0 or the Unix ms until
-# which WeChat refused, 1 when the minute (not the day) is used up.
+# KEYS: minute counters, day counters, learned limits, refusals (each a hash by path)
+#
+# ARGV: path, wanted, limit per minute, limit per day (0: none), now (Unix ms)
+#
+# Answer: granted, the Unix ms until which WeChat refused (or 0), 1 when it is the minute that is
+# used up and not the day.
 _RESERVE = """
-local refused = tonumber(redis.call('HGET', KEYS[4], ARGV[1]) or '0') if refused > tonumber(ARGV[5])
-then return {0, refused, 0} end local minute_limit, day_limit = tonumber(ARGV[3]),
-tonumber(redis.call('HGET', KEYS[3], ARGV[1]) or ARGV[4]) local granted, by_minute =
-tonumber(ARGV[2]), 0 if day_limit > 0 then
+local refused = tonumber(redis.call('HGET', KEYS[4], ARGV[1]) or '0')
+if refused > tonumber(ARGV[5]) then return {0, refused, 0} end
+local minute_limit = tonumber(ARGV[3])
+local day_limit = tonumber(redis.call('HGET', KEYS[3], ARGV[1]) or ARGV[4])
+local granted, by_minute = tonumber(ARGV[2]), 0
+if day_limit > 0 then
   granted = math.min(granted, day_limit - tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or '0'))
 end
 if minute_limit > 0 then

@@ -143,7 +143,8 @@ class TokenService:
                 except WeChatError as error:
                     token = self._old_one(error, refused)
                     if token is None:
-                        self._failure = _Failure(time.monotonic(), error)
+                        # A copy, because an error that was raised holds on to its frames.
+                        self._failure = _Failure(time.monotonic(), copy.copy(error))
                         raise
                 else:
                     self._failure = None

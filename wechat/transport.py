@@ -77,15 +77,12 @@ class GuardedSession(requests.Session):
         adapter = GuardedAdapter(origins, timeout, pool_size)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
-        logging.getLogger("urllib3.connectionpool").addFilter(
-            _REDACTING
-        )  # adding it twice changes nothing
+        # Always the same filter, so adding it again changes nothing.
+        logging.getLogger("urllib3.connectionpool").addFilter(_REDACTING)
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         kwargs["allow_redirects"] = False
-        kwargs["stream"] = (
-            False  # the body is read inside this call, so its failures are ours to translate
-        )
+        kwargs["stream"] = False  # read the body in here, where its failures are translated
         try:
             response = super().send(request, **kwargs)
         except requests.RequestException as error:

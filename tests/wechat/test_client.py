@@ -162,7 +162,7 @@ def test_a_silent_platform_is_left_after_the_time_out(connect: Connect, stub: St
 def test_the_token_call_has_the_time_out_too(connect: Connect, stub: Stub) -> None:
     stub.answers[TOKEN_PATH].append(Answer(hang=True))
 
-    with pytest.raises(Retryable):
+    with pytest.raises(Retryable, match="ReadTimeout"):
         connect(timeout=(1.0, 0.2)).tokens.current()
 
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 import redis
@@ -130,6 +129,17 @@ def test_a_block_is_one_round_trip(meter: Callable[..., QuotaMeter], store: redi
     )
 
 
+def test_a_block_is_not_carried_into_the_next_day(
+    meter: Callable[..., QuotaMeter], time: StoppedClock
+) -> None:
+    ours = meter(api=Limit(day=10_000))
+    ours.check("/api")
+    time.now += timedelta(days=1)
+    ours.check("/api")
+
+    assert ours.left()[0].day_used == 5
+
+
 def test_accounts_do_not_share_a_count(store: redis.Redis, time: StoppedClock) -> None:
     limits = {"/api": Limit(day=2)}
     assert used_up(QuotaMeter(store, "wx-one", clock=time, limits=limits), "/api") == 2
@@ -221,10 +231,8 @@ def test_without_redis_everything_passes_until_wechat_refuses(dead_store: redis.
         assert used_up(alone, "/api") == 0
 
 
-def test_a_redis_that_decodes_its_answers_does_as_well(
-    valkey_address: dict[str, Any], store: redis.Redis
-) -> None:
-    with redis.Redis(**valkey_address, decode_responses=True) as decoding:
+def test_a_redis_that_decodes_its_answers_does_as_well(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url, decode_responses=True) as decoding:
         ours = QuotaMeter(decoding, "wx-test", limits={"/api": Limit(day=2)})
         assert used_up(ours, "/api") == 2
         assert ours.left()[0].day_used == 2

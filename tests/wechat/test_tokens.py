@@ -305,6 +305,19 @@ def test_waits_for_the_token_another_process_is_fetching(
     assert stub.token_calls == []
 
 
+def test_a_token_another_process_got_ends_our_own_failure_at_once(
+    connect: Connect, stub: Stub
+) -> None:
+    unlucky, lucky = connect().tokens, connect().tokens
+    stub.answers[TOKEN_PATH].append(error(40164))
+    with pytest.raises(AccountMisconfigured):
+        unlucky.current()
+
+    assert lucky.current().value == "T1"
+    assert unlucky.current().value == "T1"
+    assert len(stub.token_calls) == 2
+
+
 def test_a_plain_service_takes_a_session_and_an_address(stub: Stub) -> None:
     service = TokenService(
         None, "wx-test", lambda: SECRET, GuardedSession([stub.url]), stub.url + "/"
