@@ -18,7 +18,17 @@ from sqlalchemy.orm import Session
 from domain import ledger
 from domain.bindings import PAID_LEVELS
 from domain.db import Sql
-from domain.models import Balance, Clawback, Commission, Member, Notice, Order, OrderLine, Posting
+from domain.models import (
+    Balance,
+    Clawback,
+    Commission,
+    Member,
+    Notice,
+    Order,
+    OrderLine,
+    Posting,
+    Withdrawal,
+)
 from domain.money import remaining_after_refund
 from domain.orders import plan_lines, uplines_in
 from domain.rules import Share, earners_of, get_version, plan
@@ -35,6 +45,11 @@ LEGAL_MOVES: Final = frozenset(
         ("void", ledger.FROZEN, ledger.COMMISSION),
         ("clawback", ledger.AVAILABLE, ledger.COMMISSION),
         ("absorb", ledger.COMMISSION, ledger.AVAILABLE),
+        ("hold", ledger.AVAILABLE, ledger.WITHDRAWING),
+        ("back", ledger.WITHDRAWING, ledger.AVAILABLE),
+        ("paid", ledger.WITHDRAWING, ledger.CASH),
+        ("fee", ledger.WITHDRAWING, ledger.FEE),
+        ("tax", ledger.WITHDRAWING, ledger.TAX),
     }
 )
 
@@ -94,6 +109,7 @@ def ledger_check(session: Session, progress: Progress = _silent) -> Report:
     _check_postings(session, report, progress)
     _check_balances(session, report, progress)
     _check_orders(session, report, progress)
+    _check_withdrawals(session, report, progress)
     return report
 
 
@@ -269,7 +285,10 @@ def _keys(row: Commission) -> tuple[str, str]:
 
 def _posted(session: Session, rows: Sequence[Commission]) -> dict[str, tuple[int, int]]:
     """(member, amount) of the accrual and settlement postings of these commissions, by key."""
-    keys = [key for row in rows for key in _keys(row)]
+    return _postings_by_key(session, [key for row in rows for key in _keys(row)])
+
+
+def _postings_by_key(session: Session, keys: Sequence[str]) -> dict[str, tuple[int, int]]:
     found: dict[str, tuple[int, int]] = {}
     for start in range(0, len(keys), CHUNK):
         query = select(Posting.posting_key, Posting.member_id, Posting.amount_fen)
@@ -317,6 +336,43 @@ def _check_notices(session: Session, report: Report, rows: Sequence[Commission])
         known |= set(session.scalars(select(Notice.notice_key).where(Notice.notice_key.in_(part))))
     for key in sorted(wanted - known):
         report.differs("notices", key, "a notice", None)
+
+
+_WITHDRAWAL_POSTINGS: Final = {
+    "requested": ("hold",),
+    "approved": ("hold",),
+    "paying": ("hold",),
+    "rejected": ("hold", "back"),
+    "failed": ("hold", "back"),
+    "paid": ("hold", "paid", "fee", "tax"),
+}
+
+
+def _check_withdrawals(session: Session, report: Report, progress: Progress) -> None:
+    """Every withdrawal has exactly the postings of its state, and nobody else's money moved under its name."""
+    report.counts.setdefault("withdrawals", 0)
+    for above, last in _chunks(session, Withdrawal.id):
+        rows = list(session.scalars(_between(select(Withdrawal), Withdrawal.id, above, last)))
+        keys = [
+            f"{step}-{row.id}" for row in rows for step in ("hold", "back", "paid", "fee", "tax")
+        ]
+        found = _postings_by_key(session, keys)
+        for row in rows:
+            parts = {
+                "hold": row.amount_fen,
+                "back": row.amount_fen,
+                "fee": row.fee_fen,
+                "tax": row.tax_fen,
+            }
+            parts["paid"] = row.amount_fen - row.fee_fen - row.tax_fen
+            steps = _WITHDRAWAL_POSTINGS[row.status]
+            for step, amount_fen in parts.items():
+                expected = (row.member_id, amount_fen) if step in steps and amount_fen else None
+                report.compare(
+                    "withdrawals", f"{step}-{row.id}", expected, found.get(f"{step}-{row.id}")
+                )
+        report.count("withdrawals", len(rows))
+        progress("withdrawals", report.counts["withdrawals"])
 
 
 # --- the tree -------------------------------------------------------------------------------------------------------
