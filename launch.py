@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from config import ConfigError, Settings, load_settings
 
 ROOT: Final = Path(__file__).parent
 READY_SECONDS: Final = 60.0
+KEPT_LINES: Final = 100
 STOP_SECONDS: Final = 10.0
 """How long processes may take to finish their work before they are killed."""
 
@@ -47,6 +49,10 @@ class Process:
     """It runs to its end, which must be status 0, before the next process starts."""
     ready: Callable[[], bool] | None = None
     """Asked again and again until it is true, before the next process starts."""
+    ends_all: bool = False
+    """With `finishes`: when it has ended with status 0, everything is stopped, and that is a success."""
+    quiet: bool = False
+    """What it prints is shown only when the whole has failed, and then only the end of it."""
     serves_others: bool = False
     """It is stopped after the processes that do not."""
     keep_open: tuple[int, ...] = ()
@@ -70,6 +76,7 @@ class Launcher:
         self._selector = selectors.DefaultSelector()
         self._running: dict[int, tuple[Process, subprocess.Popen[bytes]]] = {}
         self._rest: dict[int, bytes] = {}
+        self._kept: dict[str, deque[bytes]] = {}
         self._asked_to_stop: int | None = None
         self._impatient = False
 
@@ -84,10 +91,18 @@ class Launcher:
             while True:
                 self._turn()
         except Stopped as reason:
+            if reason.code:
+                self._show_kept()
             self._say(str(reason))
             return reason.code
         finally:
             self._stop_all()
+
+    def _show_kept(self) -> None:
+        kept, self._kept = self._kept, {}  # from here on nobody is quiet
+        for name, lines in kept.items():
+            for line in lines:
+                self._print(name, line)
 
     def _on_signal(self, number: int, _frame: Any) -> None:
         # Ctrl-C twice. Not SIGTERM: `make` passes it on, so that one wish may well arrive twice.
@@ -113,9 +128,14 @@ class Launcher:
         os.set_blocking(pipe.fileno(), False)
         self._selector.register(pipe, selectors.EVENT_READ, process.name)
         self._running[child.pid] = (process, child)
+        if process.quiet:
+            self._kept[process.name] = deque(maxlen=KEPT_LINES)
         if process.finishes:
             while child.pid in self._running:
                 self._turn()
+            if process.ends_all:
+                self._pass_on(0)  # its last words
+                raise Stopped(f"{process.name} has finished; stopping", 0)
         elif process.ready is not None:
             self._wait_for(process, process.ready)
 
@@ -164,7 +184,10 @@ class Launcher:
             elif rest:
                 self._rest[key.fd] = rest
             for line in lines:
-                self._print(key.data, line)
+                if key.data in self._kept:
+                    self._kept[key.data].append(line)
+                else:
+                    self._print(key.data, line)
 
     def _print(self, name: str, line: bytes) -> None:
         try:
@@ -237,6 +260,14 @@ def procfile(names: Sequence[str] = ()) -> list[Process]:
     ]
 
 
+def free_port() -> int:
+    """A port of loopback on which nobody listens at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 def embedded_valkey(data: Path) -> tuple[Process, str]:
     """A Valkey on a free port of loopback that keeps its data under `data`, and its address."""
     folder = (data / "valkey").resolve()
@@ -248,13 +279,12 @@ def embedded_valkey(data: Path) -> tuple[Process, str]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise ConfigError([f"[data] dir: another installation is running with {data}"]) from error
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     url = f"redis://127.0.0.1:{port}/0"
+    # Its log has a file: at every start it warns of kernel settings that matter to larger servers than this one.
     options = {
         "port": str(port), "bind": "127.0.0.1", "dir": str(folder), "daemonize": "no",
-        "appendonly": "yes", "appendfsync": "everysec", "save": "", "loglevel": "warning",
+        "appendonly": "yes", "appendfsync": "everysec", "save": "", "logfile": str(folder / "valkey.log"),
     }  # fmt: skip
     command = [
         str(get_binary_path()),

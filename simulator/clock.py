@@ -47,7 +47,10 @@ class Clock:
         if stamp == self._stamp:
             return
         with self._lock:
-            self._offset = float(json.loads(path.read_text("utf-8"))["offset_seconds"])
+            try:
+                self._offset = float(json.loads(path.read_text("utf-8"))["offset_seconds"])
+            except ValueError:  # somebody is in the middle of writing it: next time
+                return
             self._stamp = stamp
 
     def _write(self, path: Path) -> None:

@@ -19,17 +19,14 @@ class Faults:
     http_500_rate: float = 0.0  # HTTP 500 with an HTML page, nothing done
     busy_rate: float = 0.0  # errcode -1, nothing done
     html_rate: float = 0.0  # HTTP 200 with an HTML page, nothing done
-    drop_answer_rate: float = (
-        0.0  # the call has its effect, the connection breaks before the answer
-    )
-    truncate_rate: float = 0.0  # the call has its effect, half of the JSON arrives
+    drop_answer_rate: float = 0.0  # done, but the connection breaks before the answer
+    truncate_rate: float = 0.0  # done, but only half of the JSON arrives
     rotate_token_every: int = 0  # every so many calls all tokens become invalid
     invalid_token_errcode: int = 40001  # or 40014, for a token that the platform does not know
     unfollowed_errcode: int = 43004  # or 40003, for a template message to somebody who has left
-    quota: dict[str, int] = field(
-        default_factory=dict
-    )  # path -> calls a day, instead of the usual figure
+    quota: dict[str, int] = field(default_factory=dict)  # path -> calls a day
     rate_per_minute: dict[str, int] = field(default_factory=dict)  # path -> calls a minute (45011)
+    snapshot_visitors: bool = False  # OAuth says is_snapshotuser, with an openid that is nobody's
     # Pushes
     push_deadline_ms: int = 5000  # how long an answer is waited for
     push_deliveries: int = 3  # attempts in all

@@ -70,7 +70,7 @@ class People:
     def view(self, account: Account, user: User, url: str) -> Push:
         """Tap a menu button that opens a page."""
         contact = self._follower(account, user)
-        menu_id = (account.menu or {}).get("menuid")
+        menu_id = account.menu_id or None
         return self._event(account, contact, "VIEW", EventKey=url, MenuId=menu_id)
 
     def raw(self, account: Account, user: User, fields: dict[str, Any], xml: str = "") -> Push:

@@ -21,7 +21,7 @@ from simulator.envelope import MalformedError
 from simulator.state import Account, Contact, World
 
 OUT_OF_ORDER = "该公众号提供的服务出现故障，请稍后再试"
-HOLD_SECONDS = 1.0  # the longest that a push waits for others to be reordered with
+HOLD_SECONDS = 0.5  # the longest that a push waits for others to be reordered with
 _SENDERS = 64
 
 

@@ -9,13 +9,13 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
-from simulator import docs, phones, store
+from simulator import docs, phones, store, webauth
 from simulator.blobs import Blobs
 from simulator.clock import Clock
 from simulator.control import acts, looks, setup, trade
 from simulator.control import gate as control
 from simulator.people import People
-from simulator.platform import custom, media, menu, openapi, qrcode, templates, tokens, users
+from simulator.platform import custom, media, menu, oauth, openapi, qrcode, templates, tokens, users
 from simulator.platform import gate as platform
 from simulator.push import Postman
 from simulator.shop import Shops
@@ -23,7 +23,7 @@ from simulator.state import World
 
 ENDPOINTS = [
     endpoint
-    for module in (tokens, qrcode, menu, media, users, templates, custom, openapi)
+    for module in (tokens, qrcode, menu, media, users, templates, custom, openapi, oauth)
     for endpoint in module.endpoints.all
 ]
 CONTROL_CALLS = [call for module in (setup, acts, looks, trade) for call in module.calls.all]
@@ -51,6 +51,7 @@ def create_app(clock_file: Path | None = None, state_file: Path | None = None) -
     app.register_blueprint(platform.blueprint(world, people, ENDPOINTS))
     app.register_blueprint(control.blueprint(room, CONTROL_CALLS))
     app.register_blueprint(docs.blueprint(CONTROL_CALLS, [each.path for each in ENDPOINTS]))
+    app.register_blueprint(webauth.blueprint(world))
     app.register_blueprint(phones.bp)
     app.add_url_rule("/healthz", "healthz", lambda: {"status": "ok"})
     app.extensions["simulator"] = room
@@ -69,7 +70,7 @@ def serve(options: Options) -> None:
         blocking_threads=options.threads,
         websockets=False,
         log_level=LogLevels.error,
-        workers_kill_timeout=5,
+        workers_kill_timeout=2,
     )
     server.serve(
         target_loader=lambda *_: create_app(options.clock_file, options.state_file),

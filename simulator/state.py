@@ -72,6 +72,19 @@ class Contact:
 
 
 @dataclass
+class Grant:
+    """What a person allowed a web page, found by its code and later by its tokens."""
+
+    app_id: str
+    openid: str
+    user_id: str
+    scope: str
+    issued_at: float
+    snapshot: bool = False
+    used: bool = False  # the code; it works once
+
+
+@dataclass
 class Account:
     """An official account, as its owner set it up in the platform's console."""
 
@@ -94,6 +107,7 @@ class Account:
     ticket_of_scene: dict[str, str] = field(default_factory=dict)
     permanent_tickets: int = 0
     menu: dict[str, Any] | None = None
+    menu_id: int = 0
     media: dict[str, Media] = field(default_factory=dict)
     contacts: dict[str, Contact] = field(default_factory=dict)
     sent_messages: dict[str, list[float]] = field(
@@ -161,7 +175,7 @@ class World:
         self.faults = Faults()
         self.calls: deque[Any] = deque(maxlen=JOURNAL_LENGTH)
         self.pushes: deque[Any] = deque(maxlen=JOURNAL_LENGTH)
-        self.grants: dict[str, Any] = {}  # OAuth codes and tokens
+        self.grants: dict[str, Grant] = {}  # by OAuth code, access token and refresh token
         self.limits: dict[str, int | None] = {}  # path -> calls a day
         self.state = state or State()
         self._ids: Iterator[int] = itertools.count(self.state.last_id + 1)
@@ -216,7 +230,9 @@ class World:
         for account in self.accounts:
             if app_id and app_id in (account.gh_id, account.name):
                 return account
-        raise ControlError(f"no account {app_id!r}" if app_id else "say which account", 404)
+        if not app_id and accounts:
+            raise ControlError("there are several accounts: say which")
+        raise ControlError(f"no account {app_id or ''}", 404)
 
     def get_user(self, wanted: str) -> User:
         """The person with this id, name or openid."""

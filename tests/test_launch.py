@@ -28,7 +28,6 @@ PROGRAM = """
 import os, sys
 from pathlib import Path
 import launch
-launch.STOP_SECONDS = 1.0
 def python(name, code, **more):
     return launch.Process(name, [sys.executable, "-c", code], **more)
 {body}
@@ -73,7 +72,7 @@ class Run:
 
     def ends(self) -> int:
         """The launcher's exit status."""
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     def clean_up(self) -> None:
         for pid in self.alive():
@@ -98,7 +97,10 @@ def run(tmp_path: Path) -> Generator[Callable[[str], Run]]:
 def test_signal_stops_every_process_and_their_children(
     run: Callable[[str], Run], number: int
 ) -> None:
-    launcher = run(f"processes = [python('one', {FOREVER!r}), python('two', {PARENT!r})]")
+    # Two of these are deaf, so they are waited for in vain.
+    launcher = run(
+        f"launch.STOP_SECONDS = 0.3; processes = [python('one', {FOREVER!r}), python('two', {PARENT!r})]"
+    )
     launcher.says("deaf", times=2)
     assert len(launcher.alive()) == 5, "the launcher, two processes, two grandchildren"
     launcher.process.send_signal(number)
@@ -140,6 +142,35 @@ def test_one_that_finishes_comes_before_the_next(run: Callable[[str], Run]) -> N
     )
     launcher.ends()
     assert launcher.output.index("release | made") < launcher.output.index("web     | up")
+
+
+def test_one_that_ends_all_is_a_success_and_the_quiet_ones_stay_quiet(
+    run: Callable[[str], Run],
+) -> None:
+    noise = "print('noise', flush=True);" + FOREVER
+    story = "print('told'); print('to the end')"
+    launcher = run(
+        f"processes = [python('web', {noise!r}, quiet=True),"
+        f" python('story', {story!r}, finishes=True, ends_all=True)]"
+    )
+    assert launcher.ends() == 0
+    assert "story  | to the end" in launcher.output
+    assert "noise" not in launcher.output
+    assert launcher.alive() == set()
+
+
+def test_quiet_ones_are_heard_when_the_whole_fails(
+    run: Callable[[str], Run], tmp_path: Path
+) -> None:
+    noise = f"print('noise', flush=True); open({str(tmp_path / 'made')!r}, 'w').close();" + FOREVER
+    story = "raise SystemExit(1)"
+    launcher = run(
+        f"processes = [python('web', {noise!r}, quiet=True, ready=Path({str(tmp_path / 'made')!r}).exists),"
+        f" python('story', {story!r}, finishes=True, ends_all=True)]"
+    )
+    assert launcher.ends() == 1
+    assert "web    | noise" in launcher.output
+    assert "story ended with status 1" in launcher.output
 
 
 def test_failed_release_starts_nothing(run: Callable[[str], Run]) -> None:

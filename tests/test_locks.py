@@ -20,11 +20,18 @@ def _locked(name: str) -> dict[str, str]:
 
 def _wanted(*, dev: bool) -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    names = project["project"]["dependencies"] + (project["dependency-groups"]["dev"] if dev else [])
-    return {re.split(r"[^A-Za-z0-9._-]", name)[0].lower().replace("_", "-").replace(".", "-") for name in names}
+    names = project["project"]["dependencies"] + (
+        project["dependency-groups"]["dev"] if dev else []
+    )
+    return {
+        re.split(r"[^A-Za-z0-9._-]", name)[0].lower().replace("_", "-").replace(".", "-")
+        for name in names
+    }
 
 
-@pytest.mark.parametrize(("lock", "dev"), [("requirements.lock", False), ("requirements-dev.lock", True)])
+@pytest.mark.parametrize(
+    ("lock", "dev"), [("requirements.lock", False), ("requirements-dev.lock", True)]
+)
 def test_everything_that_is_asked_for_is_locked(lock: str, dev: bool) -> None:
     assert _wanted(dev=dev) - set(_locked(lock)) == set(), "run: make lock"
 

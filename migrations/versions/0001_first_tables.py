@@ -10,9 +10,9 @@ Before you merge this: the PREVIOUS release keeps running while it is applied, a
 
 import sqlalchemy as sa
 from alembic import op
+
 from migrations.append_only import append_only
-from migrations.types import ascii_key
-from migrations.types import instant
+from migrations.types import ascii_key, instant
 
 revision = "0001"
 down_revision = None

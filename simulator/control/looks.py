@@ -1,5 +1,6 @@
 """What can be looked at: chats, menus, files, and the journals of pushes and calls."""
 
+from html import escape
 from typing import Any
 
 from flask import Response
@@ -8,6 +9,10 @@ from simulator.control.gate import Calls, ControlCall
 from simulator.errors import ControlError
 
 calls = Calls()
+
+_AVATAR = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 64"><rect width="64" height="64"
+ fill="hsl({hue} 45% 50%)"/><text x="32" y="43" font-size="32" font-family="sans-serif" text-anchor="middle"
+ fill="#fff">{letter}</text></svg>"""
 
 
 @calls.add("GET", "/_sim/chats/<user>")
@@ -38,6 +43,15 @@ def media(call: ControlCall, app_id: str, media_id: str) -> Response:
     if found is None:
         raise ControlError("no such file", 404)
     return Response(call.world.blobs.get(media_id), content_type=found.content_type)
+
+
+@calls.add("GET", "/_sim/avatars/<user>")
+def avatar(call: ControlCall, user: str) -> Response:
+    """A picture of a person: the first character of the name on a colour of their own."""
+    person = call.world.get_user(user)
+    hue = sum(person.unionid.encode()) * 37 % 360
+    svg = _AVATAR.format(hue=hue, letter=escape(person.name[:1]))
+    return Response(svg, content_type="image/svg+xml")
 
 
 @calls.add("GET", "/_sim/pushes")

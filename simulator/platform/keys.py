@@ -5,16 +5,12 @@ from simulator.errors import ApiError
 from simulator.state import Account, Token, World
 
 LIFETIME_SECONDS = 7200
-OVERLAP_SECONDS = (
-    300  # an old token of the normal channel; also how long before expiry a stable one is replaced
-)
+OVERLAP_SECONDS = 300  # how long an old token works beside its successor
 _KEPT_SECONDS = 86_400  # how long an expired token is still called expired instead of unknown
 
 
-def account_of_secret(
-    world: World, app_id: str | None, secret: str | None, client_ip: str
-) -> Account:
-    """The account that proves itself with its secret, from an address on its white list."""
+def account_of_secret(world: World, app_id: str | None, secret: str | None) -> Account:
+    """The account that proves itself with its secret."""
     if not app_id:
         raise ApiError(41002)
     if not secret:
@@ -24,9 +20,13 @@ def account_of_secret(
         raise ApiError(40013)
     if secret != account.secret:
         raise ApiError(40125)
+    return account
+
+
+def check_address(account: Account, client_ip: str) -> None:
+    """40164 for an address that is not on the account's white list."""
     if account.allowed_ips and client_ip not in account.allowed_ips:
         raise ApiError(40164, client_ip)
-    return account
 
 
 def account_of_token(world: World, value: str | None) -> Account:

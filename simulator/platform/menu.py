@@ -49,6 +49,7 @@ def create(call: ApiCall) -> dict[str, Any]:
     if not isinstance(buttons, list) or not 1 <= len(buttons) <= TOP_BUTTONS:
         raise ApiError(40016)
     call.account.menu = {"button": [_top(button) for button in buttons]}
+    call.account.menu_id = call.world.next_msgid()
     return OK
 
 

@@ -54,9 +54,7 @@ def clear(call: ApiCall) -> dict[str, Any]:
 def clear_with_secret(call: ApiCall) -> dict[str, Any]:
     """The same for whoever cannot get a token any more."""
     body = call.body
-    call.account = keys.account_of_secret(
-        call.world, body.get("appid"), body.get("appsecret"), call.client_ip
-    )
+    call.account = keys.account_of_secret(call.world, body.get("appid"), body.get("appsecret"))
     quota.clear(call.world, call.account)
     return OK
 

@@ -92,10 +92,10 @@ def _sent_before(call: ApiCall, contact: Contact) -> int | None:
 
 def _remember(call: ApiCall, contact: Contact, msgid: int) -> None:
     key, sent, now = _key(call, contact), call.account.sent_messages, call.world.now()
-    if key is not None:
-        sent.setdefault(key, [msgid, now])
     while sent and now - next(iter(sent.values()))[1] >= REPEAT_SECONDS:
         del sent[next(iter(sent))]
+    if key is not None:
+        sent.setdefault(key, [msgid, now])
 
 
 def _show(

@@ -41,9 +41,9 @@ def stable_token(call: ApiCall) -> dict[str, Any]:
 def _proven(call: ApiCall, given: dict[str, Any]) -> Account:
     if given.get("grant_type") != "client_credential":
         raise ApiError(40002)
-    return keys.account_of_secret(
-        call.world, given.get("appid"), given.get("secret"), call.client_ip
-    )
+    account = keys.account_of_secret(call.world, given.get("appid"), given.get("secret"))
+    keys.check_address(account, call.client_ip)
+    return account
 
 
 def _count_forced(call: ApiCall) -> None:

@@ -1,5 +1,6 @@
 """A real simulator in its own process, and a small real HTTP server that stands for somebody's callback."""
 
+import io
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import requests
+import segno
 import xmltodict
 from wechatpy import WeChatClient
 
@@ -174,6 +176,19 @@ def eventually(condition: Callable[[], Any], seconds: float = 10) -> Any:
             return value
         time.sleep(0.02)
     raise AssertionError("it did not happen in time")
+
+
+def png(text: str = "picture") -> bytes:
+    """A picture with a QR code in it."""
+    drawn = io.BytesIO()
+    segno.make(text).save(drawn, kind="png", scale=6, border=4)
+    return drawn.getvalue()
+
+
+def follower(sim: Sim, name: str = "小明") -> str:
+    openid = sim.user(name)
+    sim.control("follow", user=name)
+    return openid
 
 
 def free_port() -> int:

@@ -48,7 +48,7 @@ def test_an_account_the_console_would_refuse_is_refused(sim: Sim, change: dict[s
 def test_with_two_accounts_one_must_be_named(sim: Sim, callback: Callback) -> None:
     sim.control("accounts", app_id="wxother", secret="s", callback_url=callback.url, gh_id="gh_2")
     sim.user("小明")
-    sim.control("follow", 404, user="小明")
+    sim.control("follow", 400, user="小明")
     sim.control("follow", user="小明", account="wxother")
     assert callback.received[0].fields["ToUserName"] == "gh_2"
 

@@ -1,5 +1,6 @@
 """Pushes: signed, encrypted, repeated, and what the chat shows of the reply."""
 
+import base64
 import itertools
 import json
 import threading
@@ -122,6 +123,7 @@ def test_in_safe_mode_only_wechatpys_crypto_can_read_the_push(sim: Sim, callback
     for received in callback.received:
         assert set(received.fields) == {"ToUserName", "Encrypt"}
         assert received.query["encrypt_type"] == "aes"
+        assert len(base64.b64decode(received.fields["Encrypt"])) % 32 == 0
         assert is_signed(received)
         assert f"<FromUserName><![CDATA[{openid}]]></FromUserName>" in opened(received)
 
@@ -196,7 +198,7 @@ def test_no_answer_in_time_is_repeated_with_a_fresh_signature_and_the_same_body(
     sim.control("follow", user="小明")
     sim.control("faults", push_deadline_ms=150, push_spacing_ms=50)
     asleep = threading.Event()
-    callback.answer = lambda _: (asleep.wait(10) and 200 or 200, "success")
+    callback.answer = lambda _: (200 if asleep.wait(10) else 500, "success")
     push = sim.control("text", user="小明", content="hi")
     asleep.set()
     attempts = callback.received[1:]

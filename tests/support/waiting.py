@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(ask: Callable[[], T], seconds: float = 10.0, *, what: str = "") -> T:
+def until(ask: Callable[[], T], seconds: float = 30.0, *, what: str = "") -> T:
     """The first true answer of `ask`. Fails the test after `seconds`, and says `what` was awaited."""
     give_up = time.monotonic() + seconds
     while not (answer := ask()):
