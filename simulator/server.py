@@ -29,7 +29,9 @@ ENDPOINTS = [
     for module in (tokens, qrcode, menu, media, users, templates, custom, openapi, oauth)
     for endpoint in module.endpoints.all
 ]
-CONTROL_CALLS = [call for module in (setup, acts, looks, trade, money) for call in module.calls.all]
+CONTROL_CALLS = [
+    call for module in (setup, acts, looks, trade, money, phones) for call in module.calls.all
+]
 
 
 @dataclass(frozen=True)
