@@ -621,7 +621,8 @@ class Withdrawal(Base):
 
     `amount_fen` is what leaves the balance: the member receives it less `fee_fen` and `tax_fen`. `provider_state`,
     `package_info` and `confirm_by` are what WeChat Pay says of the transfer; `round` counts the times it was put up
-    for approval.
+    for approval. `terms` is what the transfer was begun with: the same number must always carry the same content.
+    `ask_at` is when WeChat Pay is asked next; `alarm` names what a person has to look at.
     """
 
     __tablename__ = "withdrawal"
@@ -631,6 +632,9 @@ class Withdrawal(Base):
         UniqueConstraint("account_id", "provider_bill_no"),
         Index(None, "account_id", "status", "id"),  # the queue, by state
         Index(None, "member_id", "requested_at"),  # what was asked for today
+        Index(None, "status", "ask_at", "id"),  # what the sweep has to look after
+        Index(None, "account_id", "finished_at"),  # what a reconciliation compares
+        Index(None, "alarm"),  # NULL almost everywhere: what people must look at
         CheckConstraint(
             "status IN ('requested', 'approved', 'rejected', 'paying', 'paid', 'failed')",
             name="status",
@@ -655,6 +659,9 @@ class Withdrawal(Base):
     provider_state: Mapped[str | None] = mapped_column(_ascii(32))
     package_info: Mapped[str | None] = mapped_column(Text)
     confirm_by: Mapped[MaybeAt]
+    terms: Mapped[MaybeJson]
+    ask_at: Mapped[MaybeAt]
+    alarm: Mapped[MaybeKey64]
     requested_at: Mapped[At]
     decided_at: Mapped[MaybeAt]
     paying_at: Mapped[MaybeAt]

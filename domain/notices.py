@@ -24,6 +24,7 @@ WITHDRAWAL_REQUESTED: Final = "withdrawal_requested"
 WITHDRAWAL_APPROVED: Final = "withdrawal_approved"
 WITHDRAWAL_REJECTED: Final = "withdrawal_rejected"
 WITHDRAWAL_CONFIRM: Final = "withdrawal_confirm"
+WITHDRAWAL_REMIND: Final = "withdrawal_remind"
 WITHDRAWAL_PAID: Final = "withdrawal_paid"
 WITHDRAWAL_FAILED: Final = "withdrawal_failed"
 OCCASIONS: Final = (
@@ -36,6 +37,7 @@ OCCASIONS: Final = (
     WITHDRAWAL_APPROVED,
     WITHDRAWAL_REJECTED,
     WITHDRAWAL_CONFIRM,
+    WITHDRAWAL_REMIND,
     WITHDRAWAL_PAID,
     WITHDRAWAL_FAILED,
 )

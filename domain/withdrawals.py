@@ -8,21 +8,21 @@ WeChat Pay, and never changes: after any doubt it is asked for, never replaced (
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import func, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from domain import audit, ledger, notices, outbox
 from domain.accounts import OpenAccount
-from domain.db import Sql, changed, is_duplicate
+from domain.db import Sql, changed, to_db, to_json
 from domain.errors import Conflict, DomainError, Invalid, NotFound
 from domain.ledger import Entry
-from domain.models import Member, Withdrawal, WithdrawalApproval
+from domain.models import Member, Notice, Withdrawal, WithdrawalApproval
 from domain.money import share
 from domain.secrets import short_digest
 
@@ -38,6 +38,24 @@ AUTOMATIC: Final = "automatic"
 """The actor of an approval below the account's limit."""
 CHINA: Final = timedelta(hours=8)
 """A merchant's day is Beijing's; there is no daylight saving time to mind."""
+
+# WeChat Pay's rules for a transfer (platform.md 12.5).
+TRANSFER_MIN_FEN: Final = 10
+NAME_NEEDED_FEN: Final = 200_000
+"""From here on the receiver's real name must be told."""
+CONFIRM_WITHIN: Final = timedelta(hours=24)
+KNOWN_FOR: Final = timedelta(days=29)
+"""WeChat Pay answers queries for 30 days. After that "no such bill" would prove nothing."""
+REMIND_BEFORE: Final = timedelta(hours=3)
+WAITING: Final = "WAIT_USER_CONFIRM"
+MOVING: Final = ("ACCEPTED", "PROCESSING", "TRANSFERING", "CANCELING")
+
+STRAY_AFTER: Final = timedelta(minutes=10)
+"""An approved withdrawal that nobody began by then is begun by the sweep."""
+ASK_FIRST: Final = timedelta(minutes=1)
+ASK_WAITING: Final = timedelta(minutes=10)
+ASK_REFUSED: Final = timedelta(minutes=10)
+ASK_LEASE: Final = timedelta(seconds=90)
 
 
 class NotEnough(DomainError):
@@ -66,6 +84,33 @@ class ProviderNews:
     bill_no: str | None = None
     package_info: str | None = None
     reason: str | None = None
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a transfer is created with, besides number, receiver and amount: fixed when it begins."""
+
+    mch_id: str
+    scene_id: str
+    remark: str
+    report_infos: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Payout:
+    """A withdrawal that is being paid, as the one who pays it needs it. `amount_fen` is what the member receives."""
+
+    id: int
+    payout_no: str
+    member_id: int
+    openid: str
+    real_name: bytes | None
+    amount_fen: int
+    terms: Terms
+    paying_at: datetime
+    has_package: bool
+    was_paying: bool
 
 
 # --- asking ---------------------------------------------------------------------------------------------------------
@@ -91,35 +136,33 @@ def request(
     Raises `Invalid` (amount out of range, member suspended), `NotEnough`, `LimitReached`, and `Conflict` for the same
     token with another amount. Up to the account's limit it is approved at once, unless `audited` asks for a person.
     """
+    # The balance row is the queue of this member's requests: whoever holds it sees all that came before.
+    ledger.lock_available(session, [member.id])
     known = _find_by_token(session, member.id, client_token)
     if known is not None:
         return _same(known, amount_fen)
     settings = account.settings
     if not settings.withdraw_min_fen <= amount_fen <= settings.withdraw_max_fen:
         raise Invalid(
-            "the amount is out of range",
-            min_fen=settings.withdraw_min_fen,
-            max_fen=settings.withdraw_max_fen,
-        )
+            "the amount is out of range", reason="range",
+            min_fen=settings.withdraw_min_fen, max_fen=settings.withdraw_max_fen,
+        )  # fmt: skip
     if member.status != "active":
         raise Invalid("the member is suspended", reason="suspended")
-    # The reservation locks the balance row: everything below sees the requests of this member that came before.
+    fee_fen = share(amount_fen, settings.withdraw_fee_bps)
+    tax_fen = share(amount_fen, settings.withdraw_tax_bps)
+    if settings.payout_method == "wechat":
+        _check_transfer(member, amount_fen - fee_fen - tax_fen)
     if not changed(_RESERVE(session, amount_fen, amount_fen, member.id, amount_fen)):
         raise NotEnough("the available balance is smaller", amount_fen=amount_fen)
     _check_day(session, account, member.id, amount_fen, now)
     withdrawal = Withdrawal(
         account_id=account.id, member_id=member.id, client_token=client_token, method=settings.payout_method,
         payout_no=short_digest(f"payout {account.app_id} {member.openid} {client_token}"),
-        amount_fen=amount_fen, fee_fen=share(amount_fen, settings.withdraw_fee_bps),
-        tax_fen=share(amount_fen, settings.withdraw_tax_bps), status=REQUESTED, round=1, requested_at=now,
+        amount_fen=amount_fen, fee_fen=fee_fen, tax_fen=tax_fen, status=REQUESTED, round=1, requested_at=now,
     )  # fmt: skip
-    try:
-        with session.begin_nested():
-            session.add(withdrawal)
-    except IntegrityError as error:
-        if not is_duplicate(error):
-            raise
-        raise WrongState("this request is being made already", client_token=client_token) from error
+    session.add(withdrawal)
+    session.flush()
     _post(
         session,
         withdrawal,
@@ -134,6 +177,18 @@ def request(
     if amount_fen <= settings.audit_above_fen and not audited:
         approve(session, account, withdrawal.id, actor=AUTOMATIC, now=now)
     return withdrawal
+
+
+def _check_transfer(member: Member, net_fen: int) -> None:
+    """What WeChat Pay would refuse is refused before the money moves."""
+    if net_fen < TRANSFER_MIN_FEN:
+        raise Invalid(
+            "too little is left after fee and tax", reason="too_small", min_fen=TRANSFER_MIN_FEN
+        )
+    if net_fen >= NAME_NEEDED_FEN and member.real_name is None:
+        raise Invalid(
+            "this amount needs the member's real name", reason="name", from_fen=NAME_NEEDED_FEN
+        )
 
 
 def _find_by_token(session: Session, member_id: int, client_token: str) -> Withdrawal | None:
@@ -197,6 +252,7 @@ def approve(
         session.flush()
         return withdrawal
     withdrawal.status, withdrawal.decided_at = APPROVED, now
+    withdrawal.ask_at = now + STRAY_AFTER if withdrawal.method == "wechat" else None
     session.flush()
     _tell(session, withdrawal, notices.WITHDRAWAL_APPROVED, now)
     if withdrawal.method == "wechat":
@@ -233,7 +289,7 @@ def reject(
 
 
 _ASK_AGAIN = Sql(
-    "UPDATE withdrawal SET status = 'requested', round = round + 1, decided_at = NULL"
+    "UPDATE withdrawal SET status = 'requested', round = round + 1, decided_at = NULL, ask_at = NULL"
     " WHERE status = 'approved' AND member_id IN"
     " (SELECT member_id FROM balance WHERE available_fen < 0 AND member_id IN (??))"
 )
@@ -248,37 +304,103 @@ def ask_again_for_debtors(session: Session, member_ids: Sequence[int]) -> int:
 # --- paying ---------------------------------------------------------------------------------------------------------
 
 
-def begin(session: Session, account: OpenAccount, withdrawal_id: int, now: datetime) -> Withdrawal:
-    """approved → paying, to be committed before WeChat Pay hears of it. A withdrawal that is paying already is
-    returned as it is: the caller asks for its number first. Raises `WrongState` for any other state."""
+def begin(
+    session: Session, account: OpenAccount, withdrawal_id: int, terms: Terms, now: datetime
+) -> Payout:
+    """approved → paying, to be committed before WeChat Pay hears of it. One that is paying already comes back with
+    `was_paying`: the caller asks for its number before anything else. Raises `WrongState` for any other state, and
+    `Conflict` when it was begun by another merchant number, where the same bill number would be another bill."""
     withdrawal = _locked(session, account.id, withdrawal_id)
-    if withdrawal.status == APPROVED:
+    was_paying = withdrawal.status == PAYING
+    if not was_paying:
+        if withdrawal.status != APPROVED or withdrawal.method != "wechat":
+            raise WrongState("the withdrawal is not to be paid", status=withdrawal.status)
         withdrawal.status, withdrawal.paying_at = PAYING, now
+        withdrawal.terms, withdrawal.ask_at = _terms_as_json(terms), now + ASK_FIRST
         session.flush()
-    elif withdrawal.status != PAYING:
-        raise WrongState("the withdrawal is not to be paid", status=withdrawal.status)
-    return withdrawal
+    payout = _payout(session, withdrawal, was_paying=was_paying)
+    if payout.terms.mch_id != terms.mch_id:
+        raise Conflict("it was begun by another merchant number", mch_id=payout.terms.mch_id)
+    return payout
+
+
+def payout_of(session: Session, withdrawal: Withdrawal) -> Payout:
+    """The payout of a withdrawal that was begun."""
+    return _payout(session, withdrawal, was_paying=True)
+
+
+def _payout(session: Session, row: Withdrawal, *, was_paying: bool) -> Payout:
+    member = session.get_one(Member, row.member_id)
+    if row.terms is None or row.paying_at is None:
+        raise WrongState("no transfer was begun for it", status=row.status)
+    values = json.loads(row.terms)
+    infos = tuple((kind, text) for kind, text in values.pop("report_infos"))
+    return Payout(
+        row.id, row.payout_no, row.member_id, member.openid, member.real_name, net_fen(row),
+        Terms(**values, report_infos=infos), row.paying_at, row.package_info is not None, was_paying,
+    )  # fmt: skip
+
+
+def _terms_as_json(terms: Terms) -> str:
+    return to_json(asdict(terms))
 
 
 def record_progress(
     session: Session, account: OpenAccount, withdrawal_id: int, news: ProviderNews, now: datetime
 ) -> Withdrawal:
-    """Keep what WeChat Pay says of a transfer that goes on; the member is asked once to confirm it."""
+    """Keep what WeChat Pay says of a transfer that goes on, and when to ask next. The member is asked once to confirm
+    it, and reminded once before the day is over."""
     withdrawal = _locked(session, account.id, withdrawal_id)
     if withdrawal.status != PAYING:
         return withdrawal
-    first_wait = (
-        news.state == "WAIT_USER_CONFIRM" and withdrawal.provider_state != "WAIT_USER_CONFIRM"
-    )
     withdrawal.provider_state = news.state
     withdrawal.provider_bill_no = news.bill_no or withdrawal.provider_bill_no
     withdrawal.package_info = news.package_info or withdrawal.package_info
-    if first_wait:
-        withdrawal.confirm_by = now + timedelta(hours=24)
+    withdrawal.ask_at = now + _pause(withdrawal, now)
+    if news.state == WAITING:
+        _wait_for_member(session, withdrawal, news, now)
+    elif news.state not in MOVING:
+        sound(session, withdrawal, "unknown_state", now, state=news.state)
     session.flush()
-    if first_wait:
-        _tell(session, withdrawal, notices.WITHDRAWAL_CONFIRM, now)
     return withdrawal
+
+
+def _pause(row: Withdrawal, now: datetime) -> timedelta:
+    """Ask often at first, then as often as the age of the payout deserves, at most every ten minutes."""
+    age = now - (row.paying_at or now)
+    return min(max(ASK_FIRST, age / 10), ASK_WAITING)
+
+
+def _wait_for_member(session: Session, row: Withdrawal, news: ProviderNews, now: datetime) -> None:
+    if row.confirm_by is None:  # however often the state comes and goes, the member is asked once
+        row.confirm_by = (news.created_at or row.paying_at or now) + CONFIRM_WITHIN
+        _tell(session, row, notices.WITHDRAWAL_CONFIRM, now, confirm_by=row.confirm_by.isoformat())
+    elif row.confirm_by - REMIND_BEFORE <= now < row.confirm_by:
+        known = select(Notice.id).where(
+            Notice.notice_key == _notice_key(row, notices.WITHDRAWAL_REMIND)
+        )
+        if session.scalar(known) is None:
+            _tell(
+                session, row, notices.WITHDRAWAL_REMIND, now, confirm_by=row.confirm_by.isoformat()
+            )
+
+
+def ask_later(
+    session: Session, withdrawal_id: int, until: datetime, *, seen: datetime | None = None
+) -> bool:
+    """Put the next question off. With `seen`, what `ask_at` was when it was found due: False when somebody else has
+    taken the question since."""
+    if seen is None:
+        return changed(_ASK_LATER(session, to_db(until), withdrawal_id)) == 1
+    return changed(_TAKE_QUESTION(session, to_db(until), withdrawal_id, to_db(seen))) == 1
+
+
+_ASK_LATER = Sql(
+    "UPDATE withdrawal SET ask_at = ? WHERE id = ? AND status IN ('approved', 'paying')"
+)
+_TAKE_QUESTION = Sql(
+    "UPDATE withdrawal SET ask_at = ? WHERE id = ? AND status IN ('approved', 'paying') AND ask_at = ?"
+)
 
 
 def finish(
@@ -303,6 +425,7 @@ def finish(
             "the withdrawal is not being paid", status=withdrawal.status, result=result
         )
     withdrawal.status, withdrawal.finished_at, withdrawal.proof = result, now, proof
+    withdrawal.ask_at, withdrawal.package_info, withdrawal.alarm = None, None, None
     if news is not None:
         withdrawal.provider_state = news.state
         withdrawal.provider_bill_no = news.bill_no or withdrawal.provider_bill_no
@@ -334,16 +457,16 @@ def pay_offline(
     if withdrawal.method != "offline":
         raise Invalid("this withdrawal is paid through WeChat Pay", method=withdrawal.method)
     if withdrawal.status == APPROVED:
-        begin(session, account, withdrawal_id, now)
+        withdrawal.status, withdrawal.paying_at = PAYING, now
+        session.flush()
     return finish(
         session, account, withdrawal_id, paid=True, actor=actor, proof=proof.strip(), now=now
     )
 
 
 def _pay_out(session: Session, withdrawal: Withdrawal, now: datetime) -> None:
-    net_fen = withdrawal.amount_fen - withdrawal.fee_fen - withdrawal.tax_fen
     parts = (
-        ("paid", ledger.CASH, net_fen),
+        ("paid", ledger.CASH, net_fen(withdrawal)),
         ("fee", ledger.FEE, withdrawal.fee_fen),
         ("tax", ledger.TAX, withdrawal.tax_fen),
     )
@@ -445,10 +568,98 @@ def queue(
     return list(session.scalars(query.order_by(Withdrawal.id).limit(limit)))
 
 
-def paying_since(session: Session, before: datetime, limit: int = 200) -> list[Withdrawal]:
-    """Payouts that have been on their way since `before`: the sweep asks WeChat Pay about them by number."""
-    query = select(Withdrawal).where(Withdrawal.status == PAYING, Withdrawal.paying_at < before)
+def due_to_ask(session: Session, now: datetime, limit: int = 200) -> list[Withdrawal]:
+    """Payouts to look after now, longest due first: those of which WeChat Pay should be asked, and approved ones that
+    nobody began."""
+    query = select(Withdrawal).where(
+        Withdrawal.status.in_((APPROVED, PAYING)), Withdrawal.ask_at <= now
+    )
+    return list(session.scalars(query.order_by(Withdrawal.ask_at, Withdrawal.id).limit(limit)))
+
+
+def to_reconcile(
+    session: Session, account_id: int, since: datetime, *, after_id: int = 0, limit: int = 200
+) -> list[Withdrawal]:
+    """Transfers of the account that are under way or ended after `since`, by id; keyset page after `after_id`."""
+    query = select(Withdrawal).where(
+        Withdrawal.account_id == account_id,
+        Withdrawal.id > after_id,
+        Withdrawal.terms.is_not(None),
+        or_(Withdrawal.finished_at >= since, Withdrawal.status == PAYING),
+    )
     return list(session.scalars(query.order_by(Withdrawal.id).limit(limit)))
+
+
+def alarms(session: Session, account_id: int | None = None, limit: int = 100) -> list[Withdrawal]:
+    """Withdrawals that a person has to look at, oldest first."""
+    query = select(Withdrawal).where(Withdrawal.alarm.is_not(None))
+    if account_id is not None:
+        query = query.where(Withdrawal.account_id == account_id)
+    return list(session.scalars(query.order_by(Withdrawal.id).limit(limit)))
+
+
+def figures(session: Session) -> dict[str, dict[str, int]]:
+    """For the operator: {"open": {status: how many}, "alarm": {what: how many}}."""
+    found: dict[str, dict[str, int]] = {"open": dict.fromkeys(OPEN, 0), "alarm": {}}
+    for status in OPEN:
+        query = select(func.count()).select_from(Withdrawal).where(Withdrawal.status == status)
+        found["open"][status] = session.scalar(query) or 0
+    by_alarm = (
+        select(Withdrawal.alarm, func.count())
+        .where(Withdrawal.alarm.is_not(None))
+        .group_by(Withdrawal.alarm)
+    )
+    found["alarm"] = {alarm or "": number for alarm, number in session.execute(by_alarm)}
+    return found
+
+
+# --- alarms ---------------------------------------------------------------------------------------------------------
+
+
+def sound(session: Session, row: Withdrawal, alarm: str, now: datetime, **facts: Any) -> bool:
+    """Mark what a person has to look at; whether it is news. Programs never repair what they sounded an alarm for."""
+    if row.alarm == alarm:
+        return False
+    row.alarm = alarm
+    session.flush()
+    audit.record(
+        session, row.account_id, actor="system", action="payout_alarm", subject=f"withdrawal/{row.id}",
+        after={"alarm": alarm, "status": row.status, "payout_no": row.payout_no, **facts}, now=now,
+    )  # fmt: skip
+    return True
+
+
+def sound_by_id(
+    session: Session,
+    account: OpenAccount,
+    withdrawal_id: int,
+    alarm: str,
+    now: datetime,
+    **facts: Any,
+) -> bool:
+    """`sound` on the row as it is now."""
+    return sound(session, _locked(session, account.id, withdrawal_id), alarm, now, **facts)
+
+
+def silence(
+    session: Session, account: OpenAccount, withdrawal_id: int, *, actor: str, now: datetime
+) -> bool:
+    """The cause is gone, or a person has seen it; whether there was an alarm."""
+    row = _locked(session, account.id, withdrawal_id)
+    if row.alarm is None:
+        return False
+    before, row.alarm = row.alarm, None
+    session.flush()
+    audit.record(
+        session, row.account_id, actor=actor, action="payout_alarm_over", subject=f"withdrawal/{row.id}",
+        before={"alarm": before}, now=now,
+    )  # fmt: skip
+    return True
+
+
+def net_fen(row: Withdrawal) -> int:
+    """What the member receives."""
+    return row.amount_fen - row.fee_fen - row.tax_fen
 
 
 def _locked(session: Session, account_id: int, withdrawal_id: int) -> Withdrawal:
@@ -481,10 +692,14 @@ def _note(session: Session, row: Withdrawal, actor: str, action: str, now: datet
 def _tell(session: Session, row: Withdrawal, occasion: str, now: datetime, **more: Any) -> None:
     params = {
         "amount_fen": row.amount_fen,
-        "net_fen": row.amount_fen - row.fee_fen - row.tax_fen,
+        "net_fen": net_fen(row),
         "withdrawal": row.id,
         "at": now.isoformat(),
         **more,
     }
-    key = f"{occasion}-{row.id}-{row.round}"
+    key = _notice_key(row, occasion)
     notices.tell(session, [notices.News(row.account_id, row.member_id, occasion, key, params)], now)
+
+
+def _notice_key(row: Withdrawal, occasion: str) -> str:
+    return f"{occasion}-{row.id}-{row.round}"

@@ -52,6 +52,9 @@ def upgrade() -> None:
         sa.Column("provider_state", ascii_key(32), nullable=True),
         sa.Column("package_info", sa.Text(), nullable=True),
         sa.Column("confirm_by", instant(), nullable=True),
+        sa.Column("terms", sa.Text(), nullable=True),
+        sa.Column("ask_at", instant(), nullable=True),
+        sa.Column("alarm", ascii_key(64), nullable=True),
         sa.Column("requested_at", instant(), nullable=False),
         sa.Column("decided_at", instant(), nullable=True),
         sa.Column("paying_at", instant(), nullable=True),
@@ -73,14 +76,23 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("withdrawal", schema=None) as batch_op:
         batch_op.create_index(
+            batch_op.f("ix_withdrawal_account_id_finished_at"),
+            ["account_id", "finished_at"],
+            unique=False,
+        )
+        batch_op.create_index(
             batch_op.f("ix_withdrawal_account_id_status_id"),
             ["account_id", "status", "id"],
             unique=False,
         )
+        batch_op.create_index(batch_op.f("ix_withdrawal_alarm"), ["alarm"], unique=False)
         batch_op.create_index(
             batch_op.f("ix_withdrawal_member_id_requested_at"),
             ["member_id", "requested_at"],
             unique=False,
+        )
+        batch_op.create_index(
+            batch_op.f("ix_withdrawal_status_ask_at_id"), ["status", "ask_at", "id"], unique=False
         )
 
     op.create_table(
