@@ -9,7 +9,7 @@ import bot.cli
 import bot.view
 from config import ConfigError, load_settings
 from context import Context, open_context
-from web import api, cli, errors, ops
+from web import api, cli, errors, ops, pay
 
 
 def create_app(context: Context | None = None) -> OpenAPI:
@@ -23,6 +23,7 @@ def create_app(context: Context | None = None) -> OpenAPI:
     ops.register(app)
     cli.register(app)
     app.register_blueprint(bot.view.blueprint)
+    app.register_blueprint(pay.blueprint)
     app.cli.add_command(bot.cli.spool_commands)
     return app
 

@@ -57,6 +57,9 @@ ASK_WAITING: Final = timedelta(minutes=10)
 ASK_REFUSED: Final = timedelta(minutes=10)
 ASK_LEASE: Final = timedelta(seconds=90)
 
+LASTING_ALARMS: Final = ("mismatch", "contradiction", "difference", "too_old", "other_merchant")
+"""Money may be wrong: these stay until a person has looked. The others are over when the payout goes on."""
+
 
 class NotEnough(DomainError):
     """The available balance is smaller than the amount, or below zero."""
@@ -357,12 +360,19 @@ def record_progress(
     withdrawal.provider_bill_no = news.bill_no or withdrawal.provider_bill_no
     withdrawal.package_info = news.package_info or withdrawal.package_info
     withdrawal.ask_at = now + _pause(withdrawal, now)
+    if news.state in {WAITING, *MOVING}:
+        _end_passing_alarm(withdrawal)
     if news.state == WAITING:
         _wait_for_member(session, withdrawal, news, now)
     elif news.state not in MOVING:
         sound(session, withdrawal, "unknown_state", now, state=news.state)
     session.flush()
     return withdrawal
+
+
+def _end_passing_alarm(row: Withdrawal) -> None:
+    if row.alarm not in LASTING_ALARMS:
+        row.alarm = None
 
 
 def _pause(row: Withdrawal, now: datetime) -> timedelta:
@@ -425,7 +435,8 @@ def finish(
             "the withdrawal is not being paid", status=withdrawal.status, result=result
         )
     withdrawal.status, withdrawal.finished_at, withdrawal.proof = result, now, proof
-    withdrawal.ask_at, withdrawal.package_info, withdrawal.alarm = None, None, None
+    withdrawal.ask_at, withdrawal.package_info = None, None
+    _end_passing_alarm(withdrawal)
     if news is not None:
         withdrawal.provider_state = news.state
         withdrawal.provider_bill_no = news.bill_no or withdrawal.provider_bill_no
@@ -437,8 +448,43 @@ def finish(
         _tell(session, withdrawal, notices.WITHDRAWAL_PAID, now)
     else:
         _give_back(session, withdrawal, now)
-        _tell(session, withdrawal, notices.WITHDRAWAL_FAILED, now, reason=withdrawal.reason or "")
+        _tell(session, withdrawal, notices.WITHDRAWAL_FAILED, now, failure=withdrawal.reason or "")
     return withdrawal
+
+
+def mismatch(
+    payout: Payout,
+    *,
+    number: str,
+    mch_id: str | None,
+    openid: str | None,
+    amount_fen: int | None,
+    complete: bool,
+) -> dict[str, str] | None:
+    """What WeChat Pay says otherwise than was asked for, or None. Only what need not be `complete` may leave out
+    merchant, receiver and amount; what ends a payout must name them. Pure."""
+    pairs: tuple[tuple[str, object, object], ...] = (
+        ("out_bill_no", payout.payout_no, number),
+        ("mch_id", payout.terms.mch_id, mch_id),
+        ("openid", payout.openid, openid),
+        ("amount_fen", payout.amount_fen, amount_fen),
+    )
+    for name, ours, theirs in pairs:
+        left_out = theirs is None and not complete
+        if not left_out and ours != theirs:
+            return {"field": name, "ours": str(ours), "theirs": str(theirs)}
+    return None
+
+
+def record_news(
+    session: Session, account: OpenAccount, withdrawal_id: int, news: ProviderNews, now: datetime
+) -> Withdrawal:
+    """What a checked answer or notice says: SUCCESS pays, FAIL and CANCELLED give the money back, the rest goes on."""
+    if news.state == "SUCCESS":
+        return finish(session, account, withdrawal_id, paid=True, news=news, now=now)
+    if news.state in {"FAIL", "CANCELLED"}:
+        return finish(session, account, withdrawal_id, paid=False, news=news, now=now)
+    return record_progress(session, account, withdrawal_id, news, now)
 
 
 def pay_offline(
@@ -631,14 +677,14 @@ def sound(session: Session, row: Withdrawal, alarm: str, now: datetime, **facts:
 
 def sound_by_id(
     session: Session,
-    account: OpenAccount,
+    account_id: int,
     withdrawal_id: int,
     alarm: str,
     now: datetime,
     **facts: Any,
 ) -> bool:
     """`sound` on the row as it is now."""
-    return sound(session, _locked(session, account.id, withdrawal_id), alarm, now, **facts)
+    return sound(session, _locked(session, account_id, withdrawal_id), alarm, now, **facts)
 
 
 def silence(
