@@ -85,7 +85,7 @@ def drain_payouts() -> int:
 
 
 def prepare(process: Process, rows: Sequence[Claimed]) -> Deliver:
-    """The function that pays one row's withdrawal. The row is done when the payout is begun: the sweep does the rest."""
+    """The function that pays a row's withdrawal. The row is done when the payout is begun: the sweep does the rest."""
 
     def deliver(row: Claimed) -> Done:
         till = open_till(process, row.account_id)

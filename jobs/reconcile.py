@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 from domain import accounts, withdrawals
@@ -74,8 +75,7 @@ def reconcile(process: Process, account_id: int, window: timedelta = WINDOW) -> 
         if till is None:
             total.unanswered += len(rows)
         else:
-            open_till = till
-            for found in process.senders.map(lambda row: _compare(open_till, row), rows):
+            for found in process.senders.map(partial(_compare, till), rows):
                 total.add(found)
         after = rows[-1].id
     _log.info("account %s: %s transfers agree, %s differ, %s without an answer",

@@ -17,9 +17,9 @@ from domain.errors import Busy, NotFound
 from domain.merchants import OpenMerchant
 from domain.secrets import Unreadable
 from domain.withdrawals import ProviderNews, WrongState
+from web.current import context
 from wechat import pay
 from wechat.pay import NotGenuine, PayNotice, Transfer
-from web.current import context
 
 PREFIX: Final = "/pay"
 
@@ -34,7 +34,9 @@ def notify(slug: str) -> tuple[Response, int]:
     try:
         account, merchant = _owner(slug)
         client = context().till(account, merchant)
-        notice = pay.read_notice(client, request.headers, request.get_data(), context().clock.now())
+        notice = pay.read_notice(
+            client, dict(request.headers), request.get_data(), context().clock.now()
+        )
         if notice.original_type != pay.TRANSFER_NOTICE:
             raise NotGenuine(f"not about a transfer: {ascii(notice.original_type)[:40]}")
         transfer = notice.transfer()
@@ -92,8 +94,7 @@ def _taken(account: OpenAccount, notice: PayNotice, transfer: Transfer) -> tuple
             transfer.state, transfer.transfer_bill_no, None, transfer.fail_reason, transfer.created_at
         )  # fmt: skip
         try:
-            with session.begin_nested():
-                withdrawals.record_news(session, account, row.id, news, now)
+            withdrawals.record_news(session, account, row.id, news, now)
         except WrongState as error:
             withdrawals.sound_by_id(
                 session, account.id, row.id, "contradiction", now,
