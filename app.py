@@ -7,9 +7,10 @@ from flask_openapi.openapi import OpenAPI
 
 import bot.cli
 import bot.view
+import jobs.cli
 from config import ConfigError, load_settings
 from context import Context, open_context
-from web import api, cli, errors, ops, pay
+from web import api, cli, errors, ops, pay, payout_cli
 
 
 def create_app(context: Context | None = None) -> OpenAPI:
@@ -25,6 +26,8 @@ def create_app(context: Context | None = None) -> OpenAPI:
     app.register_blueprint(bot.view.blueprint)
     app.register_blueprint(pay.blueprint)
     app.cli.add_command(bot.cli.spool_commands)
+    for command in (payout_cli.merchant, payout_cli.withdrawal, jobs.cli.reconcile_command):
+        app.cli.add_command(command)
     return app
 
 

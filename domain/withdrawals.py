@@ -22,7 +22,7 @@ from domain.accounts import OpenAccount
 from domain.db import Sql, changed, to_db, to_json
 from domain.errors import Conflict, DomainError, Invalid, NotFound
 from domain.ledger import Entry
-from domain.models import Member, Notice, Withdrawal, WithdrawalApproval
+from domain.models import Balance, Member, Notice, Withdrawal, WithdrawalApproval
 from domain.money import share
 from domain.secrets import short_digest
 
@@ -33,6 +33,7 @@ PAYING: Final = "paying"
 PAID: Final = "paid"
 FAILED: Final = "failed"
 OPEN: Final = (REQUESTED, APPROVED, PAYING)
+STATUSES: Final = (REQUESTED, APPROVED, REJECTED, PAYING, PAID, FAILED)
 
 AUTOMATIC: Final = "automatic"
 """The actor of an approval below the account's limit."""
@@ -141,7 +142,7 @@ def request(
     """
     # The balance row is the queue of this member's requests: whoever holds it sees all that came before.
     ledger.lock_available(session, [member.id])
-    known = _find_by_token(session, member.id, client_token)
+    known = find_by_token(session, member.id, client_token)
     if known is not None:
         return _same(known, amount_fen)
     settings = account.settings
@@ -194,7 +195,8 @@ def _check_transfer(member: Member, net_fen: int) -> None:
         )
 
 
-def _find_by_token(session: Session, member_id: int, client_token: str) -> Withdrawal | None:
+def find_by_token(session: Session, member_id: int, client_token: str) -> Withdrawal | None:
+    """The request that was made with this token."""
     query = select(Withdrawal).where(
         Withdrawal.member_id == member_id, Withdrawal.client_token == client_token
     )
@@ -487,6 +489,20 @@ def record_news(
     return record_progress(session, account, withdrawal_id, news, now)
 
 
+def note_cancel(
+    session: Session, account: OpenAccount, withdrawal_id: int, *, actor: str, now: datetime
+) -> Withdrawal:
+    """A person asks WeChat Pay to take a transfer back: noted, and asked about soon. Raises `WrongState` unless it is
+    being paid. The money comes back only when the bill says so."""
+    row = _locked(session, account.id, withdrawal_id)
+    if row.status != PAYING or row.terms is None:
+        raise WrongState("no transfer is under way", status=row.status)
+    row.ask_at = now + ASK_FIRST
+    session.flush()
+    _note(session, row, actor, "withdrawal_cancel_asked", now)
+    return row
+
+
 def pay_offline(
     session: Session,
     account: OpenAccount,
@@ -588,6 +604,12 @@ def find_by_payout_no(session: Session, payout_no: str) -> Withdrawal | None:
     return session.scalar(select(Withdrawal).where(Withdrawal.payout_no == payout_no))
 
 
+def available_of(session: Session, member_id: int) -> int:
+    """可提现 in fen; below zero is a debt."""
+    query = select(Balance.available_fen).where(Balance.member_id == member_id)
+    return session.scalar(query) or 0
+
+
 def of_member(session: Session, member_id: int, limit: int = 5) -> list[Withdrawal]:
     """A member's withdrawals, newest first."""
     query = (
@@ -606,12 +628,17 @@ def queue(
     *,
     after_id: int = 0,
     limit: int = 50,
-) -> list[Withdrawal]:
-    """Withdrawals of the account by id, of one state or all; keyset page after `after_id`."""
-    query = select(Withdrawal).where(Withdrawal.account_id == account_id, Withdrawal.id > after_id)
+) -> list[tuple[Withdrawal, str]]:
+    """Withdrawals of the account by id with the member's openid, of one state or all; keyset page after `after_id`."""
+    query = (
+        select(Withdrawal, Member.openid)
+        .join(Member, Member.id == Withdrawal.member_id)
+        .where(Withdrawal.account_id == account_id, Withdrawal.id > after_id)
+    )
     if status is not None:
         query = query.where(Withdrawal.status == status)
-    return list(session.scalars(query.order_by(Withdrawal.id).limit(limit)))
+    rows = session.execute(query.order_by(Withdrawal.id).limit(limit))
+    return [(row, openid) for row, openid in rows]
 
 
 def due_to_ask(session: Session, now: datetime, limit: int = 200) -> list[Withdrawal]:
