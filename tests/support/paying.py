@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import itertools
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import (
@@ -51,6 +51,9 @@ from jobs.queues import connect
 from tests.support.ports import free_port
 from tests.support.servers import MASTER_KEY, Simulator
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
 APP_ID: Final = "wxpayouts00000001"
 MCH_ID: Final = "1900000109"
 SERIAL: Final = "5157F09EFDC096DE15EBE81A47057A7232F1B8E1"
@@ -68,6 +71,25 @@ def key_pair() -> tuple[str, str]:
 
 
 @dataclass
+class Door:
+    """Our web server's door. While it is shut, notices are kept and refused, so that a test can deliver them."""
+
+    app: WSGIApplication
+    is_shut: bool = False
+    kept: list[dict[str, Any]] = field(default_factory=list)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if not self.is_shut:
+            return self.app(environ, start_response)
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        names = [name for name in environ if name.startswith("HTTP_WECHATPAY_")]
+        headers = {name[5:].replace("_", "-").title(): environ[name] for name in names}
+        self.kept.append({"headers": headers, "body": body.decode()})
+        start_response("503 Service Unavailable", [])
+        return []
+
+
+@dataclass
 class Paying:
     """One account with its merchant, seen from both sides. A person's name is their openid."""
 
@@ -76,6 +98,7 @@ class Paying:
     simulator: Simulator
     environ: dict[str, str]
     account: OpenAccount
+    door: Door
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
 
     @property
@@ -262,12 +285,13 @@ def open_paying(
     }
     context = open_context(load_settings(environ))
     process = Process(context, connect(redis_url))
-    server = make_server("127.0.0.1", port, create_app(context), threaded=True)
+    door = Door(create_app(context))
+    server = make_server("127.0.0.1", port, door, threaded=True)
     serving = threading.Thread(target=server.serve_forever, args=(0.02,))
     serving.start()
     try:
         account = _account(context, simulator)
-        paying = Paying(context, process, simulator, environ, account)
+        paying = Paying(context, process, simulator, environ, account, door)
         paying.faults()
         yield paying
     finally:
