@@ -7,15 +7,24 @@ from flask_openapi.openapi import OpenAPI
 
 import bot.cli
 import bot.view
+import jobs.cli
 import web.api
 import web.cli
 import web.errors
 import web.ops
+import web.pay
+import web.payout_cli
 from config import ConfigError, Settings, load_settings
 from context import Context, open_context
 
-BLUEPRINTS = (bot.view.blueprint, web.ops.blueprint)
-COMMANDS = (*web.cli.COMMANDS, bot.cli.spool_commands)
+BLUEPRINTS = (bot.view.blueprint, web.ops.blueprint, web.pay.blueprint)
+COMMANDS = (
+    *web.cli.COMMANDS,
+    web.payout_cli.merchant,
+    web.payout_cli.withdrawal,
+    bot.cli.spool_commands,
+    jobs.cli.reconcile_command,
+)
 
 
 def create_app(settings: Settings | None = None) -> OpenAPI:

@@ -14,8 +14,10 @@ from clock import Clock
 from config import Settings
 from domain.accounts import OpenAccount
 from domain.db import Database
+from domain.merchants import OpenMerchant
 from domain.secrets import Keyring
 from wechat.client import PlatformClient
+from wechat.pay import Keys, PayClient, open_client
 
 CALLBACK_LOCK_SECONDS = 1
 CALLBACK_STATEMENT_SECONDS = 2
@@ -31,6 +33,7 @@ class Context:
     keyring: Keyring
     clock: Clock
     _clients: dict[tuple[str, str], PlatformClient] = field(default_factory=dict)
+    _tills: dict[tuple[str, OpenMerchant], PayClient] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     @cached_property
@@ -59,6 +62,27 @@ class Context:
                     clock=self.clock.now,
                 )
             return self._clients[key]
+
+    def till(self, account: OpenAccount, merchant: OpenMerchant) -> PayClient:
+        """The account's way to WeChat Pay; changed keys make a new one. ValueError for keys that are none."""
+        with self._lock:
+            key = (account.app_id, merchant)
+            if key not in self._tills:
+                keys = Keys(
+                    merchant.mch_id,
+                    merchant.serial_no,
+                    merchant.public_key_id,
+                    merchant.public_key,
+                    merchant.private_key,
+                    merchant.api_v3_key,
+                )
+                self._tills[key] = open_client(
+                    keys,
+                    account.app_id,
+                    api_base=self.settings.pay.api_base,
+                    notify_url=f"{self.settings.server.public_url}/pay/{account.slug}/notify",
+                )
+            return self._tills[key]
 
     def close(self) -> None:
         """Give connections back: at the end of a process, before a fork."""

@@ -12,6 +12,7 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
+from bot import withdrawals
 from bot.visit import Answer, Picture, Visit
 from domain import explain, members, outbox, posters
 from domain.errors import Invalid
@@ -247,6 +248,9 @@ COMMANDS: Final = (
     Command("我的收益", earnings, "help.earnings", aliases=("收益", "余额")),
     Command("明细", history, "help.commissions"),
     Command("为什么", why, "help.why", argument=re.compile(r"\s*([0-9]{1,3})[?？]?")),
+    Command("提现进度", withdrawals.progress, "help.withdrawals", aliases=("进度",)),
+    Command("提现", withdrawals.withdraw, "help.withdraw", argument=withdrawals.AMOUNT),
+    Command("实名", withdrawals.real_name, argument=withdrawals.NAME),
     Command("我的海报", poster, "help.poster", aliases=("海报",)),
     Command(
         "昵称", nickname, "help.nickname", argument=re.compile(r"[\s:：]+(.{1,200})", re.DOTALL)

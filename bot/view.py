@@ -101,7 +101,7 @@ def receive(slug: str) -> Response:
         raise Refused(400, "malformed") from error
     visit = Visit(
         push, known.account, known.words, known.keywords,
-        door.context.callback_database, door.journal, now, deadline,
+        door.context.callback_database, door.journal, now, door.context.keyring, deadline,
     )  # fmt: skip
     try:
         reply = robot.answer(message, visit)

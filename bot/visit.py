@@ -14,6 +14,7 @@ from bot.touches import Journal
 from domain.accounts import OpenAccount
 from domain.db import Database
 from domain.replies import KeywordTable
+from domain.secrets import Keyring
 from domain.texts import Words
 
 T = TypeVar("T")
@@ -46,6 +47,7 @@ class Visit:
     database: Database
     journal: Journal
     now: datetime
+    keyring: Keyring
     deadline: float | None = None
 
     def transact(self, fn: Callable[[Session], T]) -> T:

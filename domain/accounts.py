@@ -36,6 +36,11 @@ class Settings:
     shortfall: what a claw-back beyond the balance does: "debt", "capped" (by debt_cap_fen) or "absorbed".
     registration_reward_fen: flat, one level, 0 is off (platform.md 13); daily cap in people, hold in days.
     commissions_stopped: nothing settles while this is set.
+    withdraw_*: smallest and largest amount, how many and how much a member may ask for on one day.
+    withdraw_fee_bps, withdraw_tax_bps: withheld from what is paid out, each as a posting of its own.
+    audit_above_fen: larger withdrawals wait for a person, smaller ones are paid at once.
+    second_above_fen: larger ones need two different people.
+    payout_method: "wechat" (商家转账) or "offline" (a person pays by bank and enters the proof).
     """
 
     bind_existing: bool = True
@@ -51,6 +56,15 @@ class Settings:
     registration_daily_cap: int = 20
     registration_hold_days: int = 7
     commissions_stopped: bool = False
+    withdraw_min_fen: int = 100
+    withdraw_max_fen: int = 2_000_000
+    withdraw_per_day: int = 3
+    withdraw_day_sum_fen: int = 5_000_000
+    withdraw_fee_bps: int = 0
+    withdraw_tax_bps: int = 0
+    audit_above_fen: int = 0
+    second_above_fen: int = 500_000
+    payout_method: str = "wechat"
     linked_apps: tuple[str, ...] = field(default=())
 
     @classmethod
@@ -67,6 +81,8 @@ class Settings:
                 ("freeze_from", made.freeze_from in {"completed", "paid"}),
                 ("shortfall", made.shortfall in {"debt", "capped", "absorbed"}),
                 ("max_total_bps", 0 < made.max_total_bps <= 10_000),
+                ("payout_method", made.payout_method in {"wechat", "offline"}),
+                ("withdraw_fee_bps", made.withdraw_fee_bps + made.withdraw_tax_bps < 10_000),
             )
             if not right
         ]

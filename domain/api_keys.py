@@ -24,6 +24,7 @@ from domain.secrets import Keyring
 
 SCOPES: Final = (
     "orders.read", "orders.write", "products.read", "products.write", "members.read", "members.write",
+    "withdrawals.read",
 )  # fmt: skip
 
 _USE = Sql("INSERT INTO api_nonce (api_key_id, nonce, at) VALUES (?, ?, ?)")

@@ -243,12 +243,13 @@ def take_back(
     refund_id: int,
     refunded_by_line: dict[int, int],
     now: datetime,
-) -> None:
+) -> list[int]:
     """Reduce the commissions of an order whose lines have been refunded by `refunded_by_line` fen **in all**.
 
     At the original rate on every level; cumulative, so any sequence of refunds ends at the same amounts. What is
     frozen is voided; what is settled is clawed back from `available`, below zero if need be (a debt that later
     settlements fill first), unless the account absorbs the shortfall, which is a posting of its own.
+    Returns the members whose available money it took.
     """
     locked = _OF_LINES_LOCKED.among(session, (order_id,), sorted(refunded_by_line)).all()
     taken = []
@@ -260,7 +261,7 @@ def take_back(
         if amount > 0:
             taken.append((row, amount, kept))
     if not taken:
-        return
+        return []
     changes, entries, news = Changes(), [], _TakenNews(account.id, order_no, refund_id, now)
     for row, amount, kept in taken:
         frozen = row.status == FROZEN
@@ -283,6 +284,7 @@ def take_back(
         session, [one for one in entries if ledger.AVAILABLE in (one.source, one.destination)]
     )
     notices.tell(session, news.as_list(), now)
+    return sorted({one.member_id for one in entries if one.source == ledger.AVAILABLE})
 
 
 class _TakenNews:

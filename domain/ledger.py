@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from domain.db import Sql, to_db
+from domain.db import Sql, changed, to_db
 from domain.errors import LedgerBroken
 from domain.models import Posting
 
@@ -48,11 +48,13 @@ _INSERT = Sql(
 )
 _UPSERT = Sql(
     "INSERT INTO balance (member_id, account_id, available_fen, withdrawing_fen) VALUES (?, ?, ?, ?)"
-    " ON DUPLICATE KEY UPDATE available_fen = available_fen + VALUES(available_fen),"
-    " withdrawing_fen = withdrawing_fen + VALUES(withdrawing_fen)",
+    " ON DUPLICATE KEY UPDATE available_fen = available_fen + VALUES(available_fen)",
     sqlite="INSERT INTO balance (member_id, account_id, available_fen, withdrawing_fen) VALUES (?, ?, ?, ?)"
-    " ON CONFLICT (member_id) DO UPDATE SET available_fen = available_fen + excluded.available_fen,"
-    " withdrawing_fen = withdrawing_fen + excluded.withdrawing_fen",
+    " ON CONFLICT (member_id) DO UPDATE SET available_fen = available_fen + excluded.available_fen",
+)
+# The row exists, and an upsert would try its CHECK on the difference, which may be below zero.
+_MOVE = Sql(
+    "UPDATE balance SET available_fen = available_fen + ?, withdrawing_fen = withdrawing_fen + ? WHERE member_id = ?"
 )
 
 
@@ -80,6 +82,12 @@ def fold_into_balances(session: Session, entries: Sequence[Entry]) -> None:
             row[place] += entry.amount_fen * (
                 (entry.destination == bucket) - (entry.source == bucket)
             )
+    if any(withdrawing for _, _, withdrawing in sums.values()):
+        for member_id in sorted(sums):
+            _, available, withdrawing = sums[member_id]
+            if not changed(_MOVE(session, available, withdrawing, member_id)):
+                raise LedgerBroken("nothing is being withdrawn here", member=member_id)
+        return
     _UPSERT.many(session, [(member_id, *sums[member_id]) for member_id in sorted(sums)])
 
 

@@ -12,4 +12,9 @@ def _click(name: str) -> dict[str, Any]:
 def default_menu() -> list[dict[str, Any]]:
     """The buttons of https://developers.weixin.qq.com/doc/service/api/custommenu/api_createcustommenu"""
     mine = [_click(name) for name in ("我的团队", "我的收益", "我的海报", "明细", "为什么")]
-    return [{"name": "我的", "sub_button": mine}, _click("帮助")]
+    money = [_click(name) for name in ("提现", "提现进度")]
+    return [
+        {"name": "我的", "sub_button": mine},
+        {"name": "提现", "sub_button": money},
+        _click("帮助"),
+    ]

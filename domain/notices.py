@@ -19,12 +19,26 @@ COMMISSION_ACCRUED: Final = "commission_accrued"
 COMMISSION_SETTLED: Final = "commission_settled"
 COMMISSION_VOIDED: Final = "commission_voided"
 COMMISSION_CLAWED_BACK: Final = "commission_clawed_back"
+WITHDRAWAL_REQUESTED: Final = "withdrawal_requested"
+WITHDRAWAL_APPROVED: Final = "withdrawal_approved"
+WITHDRAWAL_REJECTED: Final = "withdrawal_rejected"
+WITHDRAWAL_CONFIRM: Final = "withdrawal_confirm"
+WITHDRAWAL_REMIND: Final = "withdrawal_remind"
+WITHDRAWAL_PAID: Final = "withdrawal_paid"
+WITHDRAWAL_FAILED: Final = "withdrawal_failed"
 OCCASIONS: Final = (
     FRIEND_JOINED,
     COMMISSION_ACCRUED,
     COMMISSION_SETTLED,
     COMMISSION_VOIDED,
     COMMISSION_CLAWED_BACK,
+    WITHDRAWAL_REQUESTED,
+    WITHDRAWAL_APPROVED,
+    WITHDRAWAL_REJECTED,
+    WITHDRAWAL_CONFIRM,
+    WITHDRAWAL_REMIND,
+    WITHDRAWAL_PAID,
+    WITHDRAWAL_FAILED,
 )
 
 PARAMETERS: Final = (

@@ -23,6 +23,7 @@ from domain.models import Instant, Outbox
 NOTICE: Final = "notice"
 POSTER: Final = "poster"
 PROFILE: Final = "profile"
+PAYOUT: Final = "payout"
 WEBHOOK: Final = "webhook"
 TOPICS: Final = (NOTICE, POSTER, PROFILE, WEBHOOK)
 

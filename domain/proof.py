@@ -30,6 +30,7 @@ from domain.models import (
     Refund,
     RefundLine,
     Rule,
+    Withdrawal,
 )
 from domain.money import remaining_after_refund
 from domain.orders import plan_lines, uplines_in
@@ -47,6 +48,11 @@ LEGAL_MOVES: Final = frozenset(
         ("void", ledger.FROZEN, ledger.COMMISSION),
         ("clawback", ledger.AVAILABLE, ledger.COMMISSION),
         ("absorb", ledger.COMMISSION, ledger.AVAILABLE),
+        ("hold", ledger.AVAILABLE, ledger.WITHDRAWING),
+        ("back", ledger.WITHDRAWING, ledger.AVAILABLE),
+        ("paid", ledger.WITHDRAWING, ledger.CASH),
+        ("fee", ledger.WITHDRAWING, ledger.FEE),
+        ("tax", ledger.WITHDRAWING, ledger.TAX),
     }
 )
 
@@ -106,6 +112,7 @@ def ledger_check(session: Session, progress: Progress = _silent) -> Report:
     posted = _check_postings(session, report, progress)
     _check_balances(session, report, progress)
     _check_orders(session, report, progress)
+    _check_withdrawals(session, report, progress)
     _check_causes(session, report, posted)
     _check_absorbed(session, report)
     return report
@@ -336,6 +343,10 @@ def _posted(
     """(member, amount) of the postings that these commissions and their claw-backs should have, by key."""
     keys = [key for row in rows for key in _keys(row)]
     keys += [_key(one) for group in taken.values() for one in group]
+    return _postings_by_key(session, keys)
+
+
+def _postings_by_key(session: Session, keys: Sequence[str]) -> dict[str, tuple[int, int]]:
     found: dict[str, tuple[int, int]] = {}
     for start in range(0, len(keys), CHUNK):
         query = select(Posting.posting_key, Posting.member_id, Posting.amount_fen)
@@ -385,15 +396,59 @@ def _check_notices(session: Session, report: Report, rows: Sequence[Commission])
         report.differs("notices", key, "a notice", None)
 
 
+_WITHDRAWAL_POSTINGS: Final = {
+    "requested": ("hold",),
+    "approved": ("hold",),
+    "paying": ("hold",),
+    "rejected": ("hold", "back"),
+    "failed": ("hold", "back"),
+    "paid": ("hold", "paid", "fee", "tax"),
+}
+
+
+def _check_withdrawals(session: Session, report: Report, progress: Progress) -> None:
+    """Every withdrawal has exactly the postings of its state, and nobody else's money moved under its name."""
+    report.counts.setdefault("withdrawals", 0)
+    for above, last in _chunks(session, Withdrawal.id):
+        rows = list(session.scalars(_between(select(Withdrawal), Withdrawal.id, above, last)))
+        keys = [
+            f"{step}-{row.id}" for row in rows for step in ("hold", "back", "paid", "fee", "tax")
+        ]
+        found = _postings_by_key(session, keys)
+        for row in rows:
+            parts = {
+                "hold": row.amount_fen,
+                "back": row.amount_fen,
+                "fee": row.fee_fen,
+                "tax": row.tax_fen,
+            }
+            parts["paid"] = row.amount_fen - row.fee_fen - row.tax_fen
+            steps = _WITHDRAWAL_POSTINGS[row.status]
+            for step, amount_fen in parts.items():
+                expected = (row.member_id, amount_fen) if step in steps and amount_fen else None
+                report.compare(
+                    "withdrawals", f"{step}-{row.id}", expected, found.get(f"{step}-{row.id}")
+                )
+        report.count("withdrawals", len(rows))
+        progress("withdrawals", report.counts["withdrawals"])
+
+
 def _check_causes(session: Session, report: Report, posted: dict[str, int]) -> None:
     """No posting without its cause. That every cause has its posting was shown by key, so equal numbers are enough."""
     commissions = select(func.count()).select_from(Commission).where(Commission.kind == "order")
     clawbacks = select(func.count()).select_from(Clawback)
+    withdrawals = select(func.count()).select_from(Withdrawal)
+    paid = withdrawals.where(Withdrawal.status == "paid")
     for reason, query in (
         ("accrue", commissions),
         ("settle", commissions.where(Commission.status.in_(["settled", "clawed_back"]))),
         ("void", clawbacks.where(Clawback.from_bucket == ledger.FROZEN)),
         ("clawback", clawbacks.where(Clawback.from_bucket == ledger.AVAILABLE)),
+        ("hold", withdrawals),
+        ("back", withdrawals.where(Withdrawal.status.in_(["rejected", "failed"]))),
+        ("paid", paid),
+        ("fee", paid.where(Withdrawal.fee_fen > 0)),
+        ("tax", paid.where(Withdrawal.tax_fen > 0)),
     ):
         found = posted.get(reason, 0)
         report.compare("causes", f"postings of {reason}", session.scalar(query), found)

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from domain import audit, commissions
+from domain import audit, commissions, withdrawals
 from domain.accounts import OpenAccount
 from domain.db import Sql, changed, is_duplicate, is_key, to_db, to_json
 from domain.errors import Invalid, RefundConflict, RefundTooLarge
@@ -172,7 +172,10 @@ def _apply(
             for row in _REFUNDED(session, order.id)
             if row.line_no in refund.lines
         }
-        commissions.take_back(session, account, order.id, refund.order_no, refund_id, by_line, now)
+        poorer = commissions.take_back(
+            session, account, order.id, refund.order_no, refund_id, by_line, now
+        )
+        withdrawals.ask_again_for_debtors(session, poorer)
 
 
 def _count_refunded(session: Session, uplines: str | None, goods_fen: int) -> None:

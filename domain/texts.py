@@ -96,6 +96,46 @@ TEXTS: Final[Mapping[str, str]] = MappingProxyType(
         "nobody.rounds_to_zero": "¥{base} × {rate} 不足一分，舍去后是 ¥0.00",
         "nobody.buyer_unknown": "下单时还不知道买家是谁",
         "nobody.no_rule": "下单时还没有生效的佣金规则",
+        # --- asking for money
+        "withdraw.how": (
+            "可提现 ¥{available}。\n回复「提现」加上金额（元），例如：提现 50\n全部提出就回复：提现 全部"
+        ),
+        "withdraw.too_little": "可提现 ¥{available}，满 ¥{min} 就可以提现。",
+        "withdraw.unclear": "没看懂金额。请这样回复：提现 50，或者 提现 50.5（单位是元）",
+        "withdraw.requested": "收到，提现 ¥{amount} 的申请已提交，正在审核。",
+        "withdraw.approved": "收到，提现 ¥{amount} 已通过，马上打款。",
+        "withdraw.parts": "手续费 ¥{fee}，代扣个税 ¥{tax}，到手 ¥{net}。",
+        "withdraw.foot": "回复「提现进度」随时查看。",
+        "withdraw.range": "一次可以提现 ¥{min} 到 ¥{max}。",
+        "withdraw.not_enough": "可提现 ¥{available}，不够提现 ¥{amount}。",
+        "withdraw.per_day": "每天最多提现 {count} 次，今天的已经用完，请明天再来。",
+        "withdraw.day_sum": "每天最多提现 ¥{sum}，加上这一笔就超过了，请少提一些，或者明天再来。",
+        "withdraw.suspended": "您的推广资格已暂停，现在不能提现。有疑问请联系客服。",
+        "withdraw.too_small": "扣除手续费和个税后不到 ¥{min}，请多提一些。",
+        "withdraw.name": (
+            "单笔 ¥{from} 及以上，微信支付要核对收款人的真实姓名。\n"
+            "请先回复「实名」加上您的姓名，例如：实名 张三\n或者少提一些。"
+        ),
+        "real_name.done": "好的，姓名已加密保存，只用于微信支付核对收款人。",
+        "real_name.help": "请回复「实名」加上您的真实姓名，例如：实名 张三",
+        # --- where the money is
+        "withdrawals.none": "您还没有提现过。\n回复「提现」看看可以提多少。",
+        "withdrawals.head": "最近 {count} 次提现",
+        "withdrawals.row": "{n}. ¥{amount}（{date}）\n　{state}",
+        "withdrawal.requested": "待审核",
+        "withdrawal.approved": "已通过，等待打款",
+        "withdrawal.rejected": "已驳回：{reason}。金额已退回可提现",
+        "withdrawal.paying": "打款中，¥{net} 正在路上",
+        "withdrawal.confirm": "请在微信里确认收款 ¥{net}，{until} 前有效",
+        "withdrawal.paid": "{date} 已打款 ¥{net}",
+        "withdrawal.failed": "没有成功：{reason}。金额已退回可提现，可以再提一次",
+        "failure.OVERDUE_CLOSE": "24 小时内没有确认收款",
+        "failure.USER_REFUSED": "您没有接收这笔转账",
+        "failure.NAME_NOT_CORRECT": "登记的姓名与微信实名不一致",
+        "failure.REAL_NAME_CHECK_FAIL": "微信账户还没有实名认证",
+        "failure.ACCOUNT_FROZEN": "收款的微信账户被冻结",
+        "failure.TRANSFER_QUOTA_EXCEED": "超过了微信账户的收款限额",
+        "failure.other": "微信支付没有完成这笔转账",
         # --- name, notices on and off, poster
         "nickname.done": "好的，{name}。朋友会看到这个名字。",
         "nickname.help": "回复「昵称」加上您的名字，例如：昵称 小明",
@@ -109,6 +149,8 @@ TEXTS: Final[Mapping[str, str]] = MappingProxyType(
         "help.earnings": "「我的收益」余额和团队",
         "help.commissions": "「明细」最近的佣金",
         "help.why": "「为什么」佣金怎么算的",
+        "help.withdraw": "「提现 50」提出佣金",
+        "help.withdrawals": "「提现进度」钱到哪一步了",
         "help.poster": "「我的海报」发给朋友扫码",
         "help.nickname": "「昵称 小明」换一个名字",
         "help.mute": "「退订」不收通知，「订阅」恢复",
@@ -122,6 +164,13 @@ TEXTS: Final[Mapping[str, str]] = MappingProxyType(
         "notice.commission_settled": "{count} 笔佣金共 ¥{amount} 已结算，可以提现",
         "notice.commission_voided": "订单 {order_no} 退款，冻结中的佣金 ¥{amount} 失效",
         "notice.commission_clawed_back": "订单 {order_no} 退款，已结算的佣金 ¥{amount} 被追回",
+        "notice.withdrawal_requested": "提现 ¥{amount} 的申请已收到",
+        "notice.withdrawal_approved": "提现 ¥{amount} 已通过，等待打款",
+        "notice.withdrawal_rejected": "提现 ¥{amount} 已驳回：{reason}。金额已退回可提现",
+        "notice.withdrawal_confirm": "提现到账 ¥{net}，请在 {confirm_by} 前确认收款",
+        "notice.withdrawal_remind": "还没有确认收款 ¥{net}，{confirm_by} 之后会退回",
+        "notice.withdrawal_paid": "提现 ¥{amount} 已打款，到手 ¥{net}",
+        "notice.withdrawal_failed": "提现 ¥{amount} 没有成功：{failure}。金额已退回可提现",
     }
 )
 
@@ -165,16 +214,23 @@ class Words:
         """The sentence of a notice, from the parameters it was written with."""
         return self(f"notice.{occasion}", **self.values_of(params))
 
+    def failure(self, code: str) -> str:
+        """Why WeChat Pay did not pay: its fail_reason in words."""
+        key = f"failure.{code}"
+        return self(key if key in TEXTS else "failure.other")
+
     def values_of(self, params: Mapping[str, Any]) -> dict[str, str]:
         """Stored parameters as people read them: `amount_fen` 299 is `amount` "2.99", instants are China's time."""
         values = {}
         for name, value in params.items():
             if name.endswith("_fen"):
                 values[name.removesuffix("_fen")] = yuan(value)
-            elif name == "at":
+            elif name in {"at", "confirm_by"}:
                 values[name] = minute(datetime.fromisoformat(value))
             elif name == "level":
                 values[name] = self(f"level.{value}")
+            elif name == "failure":
+                values[name] = self.failure(value)
             else:
                 values[name] = str(value)
         return values

@@ -24,7 +24,17 @@ _OCCASIONS: Final = {
     notices.COMMISSION_SETTLED: ("佣金已结算", "可提现"),
     notices.COMMISSION_VOIDED: ("佣金已失效", "已失效"),
     notices.COMMISSION_CLAWED_BACK: ("佣金已追回", "已追回"),
+    notices.WITHDRAWAL_REQUESTED: ("提现申请已收到", "待审核"),
+    notices.WITHDRAWAL_APPROVED: ("提现已通过", "待打款"),
+    notices.WITHDRAWAL_REJECTED: ("提现已驳回，金额已退回", "已驳回"),
+    notices.WITHDRAWAL_CONFIRM: ("提现请在24小时内确认收款", "待确认"),
+    notices.WITHDRAWAL_REMIND: ("收款即将过期，请确认", "待确认"),
+    notices.WITHDRAWAL_PAID: ("提现已打款", "已打款"),
+    notices.WITHDRAWAL_FAILED: ("提现没有成功，金额已退回", "已退回"),
 }
+_WITHDRAWAL_FIELDS: Final = {
+    "thing1": "occasion", "amount2": "amount", "phrase3": "status", "time4": "time",
+}  # fmt: skip
 
 DEFAULT_FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
     notices.FRIEND_JOINED: {"thing1": "friend", "thing2": "occasion", "time3": "time"},
@@ -40,6 +50,7 @@ DEFAULT_FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
     notices.COMMISSION_CLAWED_BACK: {
         "thing1": "occasion", "character_string2": "order_no", "amount3": "amount", "time4": "time",
     },
+    **dict.fromkeys((each for each in notices.OCCASIONS if each.startswith("withdrawal_")), _WITHDRAWAL_FIELDS),
 }  # fmt: skip
 """For a template whose text WeChat does not tell us: keyword → parameter."""
 

@@ -41,10 +41,13 @@ DRAINS: Final = {
     outbox.NOTICE: Errand("notices", "jobs.notify.drain_notices", FAST),
     outbox.POSTER: Errand("posters", "jobs.posters.drain_posters", FAST),
     outbox.PROFILE: Errand("profiles", "jobs.profiles.drain_profiles", FAST),
+    outbox.PAYOUT: Errand("payouts", "jobs.payouts.drain_payouts", FAST),
 }
 """Who carries which topic of the outbox."""
 SETTLE: Final = Errand("settle", "jobs.settle.settle_commissions", BULK)
 FOLD: Final = Errand("fold", "jobs.settle.fold_tallies", BULK)
+ASK: Final = Errand("ask-payouts", "jobs.payouts.ask_about_payouts", FAST)
+RECONCILE: Final = Errand("reconcile", "jobs.reconcile.reconcile_payouts", BULK)
 PRUNE: Final = Errand("prune", "jobs.prune.prune", BULK)
 
 

@@ -38,6 +38,18 @@ class Faults:
     finish_status: str = "success"  # of TEMPLATESENDJOBFINISH
     finish_delay_ms: int = 0  # TEMPLATESENDJOBFINISH comes late
     finish_lost_rate: float = 0.0  # no TEMPLATESENDJOBFINISH at all
+    # WeChat Pay (also: paths, latency_ms, http_500_rate, html_rate, drop_answer_rate, truncate_rate)
+    pay_error: str = ""  # every call is refused with this code, nothing done
+    late_error_rate: float = 0.0  # done, but the answer is HTTP 500 SYSTEM_ERROR
+    wrong_signature_rate: float = 0.0  # done, but the answer's signature is somebody else's
+    transfer_stops_at: str = (
+        ""  # ACCEPTED, PROCESSING, TRANSFERING or CANCELING: transfers get no further
+    )
+    transfer_fails_with: str = ""  # a fail_reason: transfers end in FAIL after the confirmation
+    notice_copies: int = 0  # so many more copies of each notice, at the same moment
+    notice_delay_seconds: int = 0  # the first notice comes this much later (simulated time)
+    notice_lost_rate: float = 0.0  # a delivery of a notice is lost on its way
+    signtest_rate: float = 0.01  # a probe with a wrong signature comes before the notice
     seed: int | None = None  # the same seed makes the same calls fail
 
     def __post_init__(self) -> None:

@@ -12,8 +12,11 @@ from granian.server import Server
 from simulator import docs, phones, store, webauth
 from simulator.blobs import Blobs
 from simulator.clock import Clock
-from simulator.control import acts, looks, setup, trade
+from simulator.control import acts, looks, money, setup, trade
 from simulator.control import gate as control
+from simulator.pay import gate as pay
+from simulator.pay.courier import Courier
+from simulator.pay.transfers import Transfers
 from simulator.people import People
 from simulator.platform import custom, media, menu, oauth, openapi, qrcode, templates, tokens, users
 from simulator.platform import gate as platform
@@ -27,7 +30,7 @@ ENDPOINTS = [
     for endpoint in module.endpoints.all
 ]
 CONTROL_CALLS = [
-    call for module in (setup, acts, looks, trade, phones) for call in module.calls.all
+    call for module in (setup, acts, looks, trade, money, phones) for call in module.calls.all
 ]
 
 
@@ -47,17 +50,22 @@ def create_app(clock_file: Path | None = None, state_file: Path | None = None) -
     world = World(Clock(clock_file), _blobs(state_file), store.read_state(state_file))
     postman = Postman(world)
     people = People(world, postman)
-    room = control.Room(world, people, postman, Shops(world))
+    transfers = Transfers(world)
+    courier = Courier(world, transfers)
+    courier.start()
+    room = control.Room(world, people, postman, Shops(world), transfers, courier)
     app = Flask(__name__)
     app.json.ensure_ascii = False  # type: ignore[attr-defined]  # of the default provider
     app.register_blueprint(platform.blueprint(world, people, ENDPOINTS))
     app.register_blueprint(control.blueprint(room, CONTROL_CALLS))
-    app.register_blueprint(docs.blueprint(CONTROL_CALLS, [each.path for each in ENDPOINTS]))
+    app.register_blueprint(pay.blueprint(world, transfers))
+    paths = [each.path for each in ENDPOINTS] + [each.partition(" ")[2] for each in pay.PATHS]
+    app.register_blueprint(docs.blueprint(CONTROL_CALLS, paths))
     app.register_blueprint(webauth.blueprint(world))
     app.register_blueprint(phones.bp)
     app.add_url_rule("/healthz", "healthz", lambda: {"status": "ok"})
     app.extensions["simulator"] = room
-    _close_at_exit(world, postman, state_file)
+    _close_at_exit(world, postman, courier, state_file)
     return app
 
 
@@ -84,13 +92,16 @@ def _blobs(state_file: Path | None) -> Blobs:
     return Blobs(state_file.with_suffix(".media") if state_file else None)
 
 
-def _close_at_exit(world: World, postman: Postman, state_file: Path | None) -> None:
+def _close_at_exit(
+    world: World, postman: Postman, courier: Courier, state_file: Path | None
+) -> None:
     saver = store.Saver(state_file, world) if state_file else None
     if saver is not None:
         saver.start()
 
     def close() -> None:
         postman.close()
+        courier.close()
         if saver is not None:
             saver.finish()
         world.blobs.close()

@@ -193,6 +193,48 @@ class Guide:
 
 
 @dataclass
+class Merchant:
+    """商户号: who pays through WeChat Pay, with the keys of both sides as PEM."""
+
+    mch_id: str
+    api_v3_key: str
+    serial_no: str  # of the merchant's certificate
+    public_key: str  # by which the merchant's requests are verified
+    public_key_id: str  # the name of our public key
+    platform_key: str  # our private key for this merchant
+    balance_fen: int = 0
+    bill_max_fen: int = 20_000_000  # the most for one transfer
+    app_ids: list[str] = field(default_factory=list)  # empty: every account
+
+
+@dataclass
+class Transfer:
+    """商家转账: one bill. `notify_at` is when the next notice is due; None when none is."""
+
+    mch_id: str
+    out_bill_no: str
+    transfer_bill_no: str
+    app_id: str
+    openid: str
+    amount_fen: int
+    remark: str
+    scene_id: str
+    user_name: str
+    report_infos: list[dict[str, str]]
+    perception: str
+    notify_url: str
+    created_at: float
+    updated_at: float
+    state: str = "ACCEPTED"
+    package_info: str = ""
+    fail_reason: str = ""
+    creations: int = 1  # how often this number was sent
+    notify_at: float | None = None
+    notify_tries: int = 0
+    notices: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
 class State:
     """What survives a restart when there is a state file."""
 
@@ -200,6 +242,8 @@ class State:
     users: dict[str, User] = field(default_factory=dict)
     shops: dict[str, Shop] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
+    merchants: dict[str, Merchant] = field(default_factory=dict)
+    transfers: dict[str, Transfer] = field(default_factory=dict)  # by out_bill_no
     guide: Guide = field(default_factory=Guide)
     last_id: int = 0
 

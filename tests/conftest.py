@@ -4,6 +4,7 @@
 `live_database`   both engines, real commits, emptied after each test: for races, processes and crashes.
 `mariadb`         the server itself, shared by the tests of one process.
 `redis_url`       a real Valkey; flushed before each test that asks for it.
+`paying`          an account that pays through WeChat Pay at the simulator.
 `simulator`       a fake WeChat over HTTP.  `app_server`: our own web, worker and clock processes.
 """
 
@@ -19,6 +20,7 @@ import redis
 from domain.db import Database
 from tests.support.databases import Schemas, emptied, rolled_back
 from tests.support.mariadb import MariaDB, running_mariadb
+from tests.support.paying import Paying, open_paying
 from tests.support.servers import AppServer, Simulator, running_app, running_simulator
 from tests.support.valkey import running_valkey
 
@@ -78,6 +80,22 @@ def redis_url(valkey_url: str) -> str:
 def simulator(tmp_path: Path) -> Generator[Simulator]:
     """A fake WeChat on a free port, in a process of its own."""
     with running_simulator(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def shared_simulator(tmp_path_factory: pytest.TempPathFactory) -> Generator[Simulator]:
+    """One fake WeChat for all tests of this process; whoever takes it resets it first."""
+    with running_simulator(tmp_path_factory.mktemp("simulator")) as made:
+        yield made
+
+
+@pytest.fixture
+def paying(
+    tmp_path: Path, live_database: Database, redis_url: str, shared_simulator: Simulator
+) -> Generator[Paying]:
+    """An account that pays through WeChat Pay, with a worker's inside and a notify address that answers."""
+    with open_paying(tmp_path, live_database, redis_url, shared_simulator) as made:
         yield made
 
 

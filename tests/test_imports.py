@@ -53,7 +53,13 @@ def test_simulator_knows_nothing_of_ours() -> None:
 
 @pytest.mark.parametrize(
     ("library", "home"),
-    [("werobot", {"bot/robot.py"}), ("rq", {"jobs"}), ("config", {"jobs"}), ("app", {"jobs"})],
+    [
+        ("werobot", {"bot/robot.py"}),
+        ("wechatpayv3", {"wechat/pay.py"}),
+        ("rq", {"jobs"}),
+        ("config", {"jobs"}),
+        ("app", {"jobs"}),
+    ],
 )
 def test_library_is_imported_only_in_its_home(library: str, home: set[str]) -> None:
     """`jobs` has the processes' main functions, which read the settings; no other room does."""

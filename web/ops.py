@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import NotFound
 
 from context import Context
-from domain import outbox
+from domain import outbox, withdrawals
 from domain.errors import Busy
 from web import clients
 from web.current import context
@@ -105,11 +105,16 @@ class _Collector(Collector):
         now = self._context.clock.now()
         with self._context.database.reading() as session:
             waiting = outbox.waiting(session, now)
+            payouts = withdrawals.figures(session)
         yield _gauge("banyan_outbox_rows", "Messages by topic and state, without those that are done.",
                      ["topic", "state"], {(one.topic, one.state): one.rows for one in waiting})  # fmt: skip
         due = [one.oldest_seconds for one in waiting if one.state == "pending"]
         yield _gauge("banyan_outbox_oldest_seconds", "How long the oldest due message has been waiting.",
                      [], {(): max([0.0, *due])})  # fmt: skip
+        yield _gauge("banyan_withdrawals_open", "Withdrawals that have not ended, by status.",
+                     ["status"], {(name,): rows for name, rows in payouts["open"].items()})  # fmt: skip
+        yield _gauge("banyan_payout_alarms", "Withdrawals that a person has to look at.",
+                     ["alarm"], {(name,): rows for name, rows in payouts["alarm"].items()})  # fmt: skip
         spool = self._context.settings.data.dir / "spool"
         files = sum(1 for each in spool.glob("*") if each.is_file()) if spool.is_dir() else 0
         yield _gauge("banyan_spool_files", "Pushes on this machine that wait for the database.",

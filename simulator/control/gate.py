@@ -7,6 +7,8 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from simulator.errors import ControlError
+from simulator.pay.courier import Courier
+from simulator.pay.transfers import Transfers
 from simulator.people import People
 from simulator.push import Postman, Push
 from simulator.shop import Shops
@@ -23,6 +25,8 @@ class Room:
     people: People
     postman: Postman
     shops: Shops
+    transfers: Transfers
+    courier: Courier
 
 
 class ControlCall:

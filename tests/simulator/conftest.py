@@ -107,6 +107,7 @@ class Received:
     query: dict[str, str]
     body: str
     at: float
+    headers: dict[str, str] = field(default_factory=dict)
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -152,7 +153,9 @@ class Callback:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
                 query = dict(parse_qsl(urlsplit(self.path).query))
-                received = Received(self.command, query, body, time.monotonic())
+                received = Received(
+                    self.command, query, body, time.monotonic(), dict(self.headers.items())
+                )
                 callback.received.append(received)
                 status, answer = callback.answer(received)
                 try:

@@ -6,12 +6,12 @@ from flask_openapi.models.info import Info
 from flask_openapi.openapi import OpenAPI
 
 from context import Context
-from web.api import docs, members, orders, products
+from web.api import docs, members, orders, products, withdrawals
 from web.api.blueprint import SECURITY_SCHEMES, api, invalid
 from web.api.shapes import Error
 from web.api.signature import Callers
 
-__all__ = ["members", "new_app", "orders", "products", "register"]
+__all__ = ["members", "new_app", "orders", "products", "register", "withdrawals"]
 
 DESCRIPTION = """\
 Report paid, completed and refunded orders, and read members, teams and commissions.

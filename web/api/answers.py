@@ -8,7 +8,17 @@ from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
-from domain import bindings, commissions, members, models, orders, products, refunds, rules
+from domain import (
+    bindings,
+    commissions,
+    members,
+    models,
+    orders,
+    products,
+    refunds,
+    rules,
+    withdrawals,
+)
 from domain.accounts import OpenAccount
 from domain.errors import NotFound
 from domain.rules import Share
@@ -202,4 +212,13 @@ def member_commission(row: models.Commission, order_nos: dict[int, str]) -> shap
         level=row.level, base_fen=row.base_fen, rate_bps=row.rate_bps, share_bps=row.share_bps,
         amount_fen=row.amount_fen, clawed_fen=row.clawed_fen, status=row.status, due_at=row.due_at,
         settled_at=row.settled_at, created_at=row.created_at,
+    )  # fmt: skip
+
+
+def withdrawal(row: models.Withdrawal, openid: str) -> shapes.Withdrawal:
+    return shapes.Withdrawal(
+        id=row.id, payout_no=row.payout_no, openid=openid, method=row.method, amount_fen=row.amount_fen,
+        fee_fen=row.fee_fen, tax_fen=row.tax_fen, net_fen=withdrawals.net_fen(row), status=row.status,
+        state=row.provider_state, reason=row.reason, confirm_by=row.confirm_by, requested_at=row.requested_at,
+        decided_at=row.decided_at, finished_at=row.finished_at,
     )  # fmt: skip

@@ -19,6 +19,7 @@ MAX_PROBLEMS: Final = 20
 ORDERS: Final = Tag(name="orders", description="Paid, completed and refunded orders. 订单")
 PRODUCTS: Final = Tag(name="products", description="Products and their own commission terms. 商品")
 MEMBERS: Final = Tag(name="members", description="Members, their teams and what they earn. 会员")
+WITHDRAWALS: Final = Tag(name="withdrawals", description="What members withdraw. 提现")
 
 _SIGNED: Final[list[dict[str, list[str]]]] = [
     {"key": [], "timestamp": [], "nonce": [], "signature": []}

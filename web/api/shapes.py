@@ -7,7 +7,7 @@ are errors, because each of them has cost some shop money. Amounts are integer f
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -477,6 +477,41 @@ class MemberCommission(Answer):
 class MemberCommissions(Answer):
     items: list[MemberCommission]
     next_cursor: str | None
+
+
+# --- withdrawals ----------------------------------------------------------------------------------------------------
+
+WithdrawalStatus = Literal["requested", "approved", "rejected", "paying", "paid", "failed"]
+
+
+class Withdrawal(Answer):
+    """A member's request for money. `net_fen` is what they receive: the amount less fee and tax. `state` is what
+    WeChat Pay says of the transfer; while it is WAIT_USER_CONFIRM the member has to confirm until `confirm_by`."""
+
+    id: int
+    payout_no: str
+    openid: str
+    method: Annotated[str, _one_of("wechat", "offline")]
+    amount_fen: int
+    fee_fen: int
+    tax_fen: int
+    net_fen: int
+    status: WithdrawalStatus
+    state: str | None
+    reason: str | None
+    confirm_by: Moment | None
+    requested_at: Moment
+    decided_at: Moment | None
+    finished_at: Moment | None
+
+
+class Withdrawals(Answer):
+    items: list[Withdrawal]
+    next_cursor: str | None
+
+
+class WithdrawalPage(Page):
+    status: WithdrawalStatus | None = None
 
 
 class IdentityIn(Request):

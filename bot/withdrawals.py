@@ -1,0 +1,179 @@
+"""提现 and 提现进度: asking for money in the chat, and where it is.
+
+What was typed is read strictly: an amount that could mean two things is asked for again, never guessed.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy.orm import Session
+
+from bot.visit import Answer, Visit
+from domain import members, withdrawals
+from domain.errors import DomainError, Invalid, NotFound
+from domain.models import Withdrawal
+from domain.money import yuan
+from domain.texts import Words, minute
+from domain.withdrawals import LimitReached, NotEnough
+
+AMOUNT: Final = re.compile(r"(\s+.{1,30}|(?:[¥￥]?\s*[0-9０-９.．,，-]|全部).{0,30})")
+"""What after 提现 is meant to be an amount; anything else may be one of the merchant's keywords."""
+NAME: Final = re.compile(r"[\s:：]+(.{1,60})")
+ALL: Final = "全部"
+SHOWN: Final = 5
+
+_YUAN = re.compile(r"[¥]?\s*([0-9]{1,7})(?:\.([0-9]{1,2}))?\s*(?:元|块)?")
+_REAL_NAME = re.compile(r"[\u3400-\u9fff·]{2,20}|[A-Za-z][A-Za-z .'-]{1,40}")
+
+
+def parse_yuan(text: str) -> int | None:
+    """Fen of an amount in yuan as people type it: 50, 50.5, ￥50.50, ５０元. None for anything else."""
+    match = _YUAN.fullmatch(unicodedata.normalize("NFKC", text).strip())
+    if match is None:
+        return None
+    return int(match[1]) * 100 + int((match[2] or "").ljust(2, "0"))
+
+
+def withdraw(visit: Visit, argument: str) -> Answer:
+    """提现 [金额]: without an amount, how much there is and how to say it."""
+    if not argument:
+        return _how(visit)
+    wanted = None if argument.strip() == ALL else parse_yuan(argument)
+    if wanted is None and argument.strip() != ALL:
+        return visit.words("withdraw.unclear")
+    account_id, openid = visit.account.id, visit.push.openid
+    token = visit.push.key  # a repeat of the push is the same request
+
+    def work(session: Session) -> Withdrawal:
+        member = members.get(session, account_id, openid)
+        known = withdrawals.find_by_token(session, member.id, token)
+        if known is not None:  # whatever 全部 amounts to by now
+            return known
+        fen = withdrawals.available_of(session, member.id) if wanted is None else wanted
+        return withdrawals.request(
+            session, visit.account, member, fen, client_token=token, now=visit.now
+        )
+
+    try:
+        row = visit.transact(work)
+    except (Invalid, LimitReached, NotEnough, NotFound) as error:
+        return _refused(visit, error, wanted)
+    return _accepted(visit.words, row)
+
+
+def progress(visit: Visit, _argument: str) -> Answer:
+    """提现进度: the last requests, each with its state and what comes next."""
+    account_id, openid = visit.account.id, visit.push.openid
+
+    def read(session: Session) -> list[Withdrawal]:
+        member = members.find(session, account_id, openid)
+        return [] if member is None else withdrawals.of_member(session, member.id, SHOWN)
+
+    rows, words = visit.read(read), visit.words
+    if not rows:
+        return words("withdrawals.none")
+    lines = [
+        words(
+            "withdrawals.row",
+            n=number,
+            amount=yuan(row.amount_fen),
+            date=minute(row.requested_at),
+            state=state_text(words, row, visit.now),
+        )
+        for number, row in enumerate(rows, start=1)
+    ]
+    return "\n\n".join([words("withdrawals.head", count=len(rows)), *lines])
+
+
+def state_text(words: Words, row: Withdrawal, now: datetime) -> str:
+    """Where a withdrawal is, in a sentence."""
+    facts = {"net": yuan(withdrawals.net_fen(row)), "reason": row.reason or ""}
+    if row.finished_at is not None:
+        facts["date"] = minute(row.finished_at)
+    if row.status == withdrawals.FAILED:
+        facts["reason"] = words.failure(row.reason or "")
+    waits = row.provider_state == withdrawals.WAITING and row.confirm_by is not None
+    if row.status == withdrawals.PAYING and waits and row.confirm_by and now < row.confirm_by:
+        return words("withdrawal.confirm", net=facts["net"], until=minute(row.confirm_by))
+    return words(f"withdrawal.{row.status}", **facts)
+
+
+def real_name(visit: Visit, argument: str) -> Answer:
+    """实名 X: the name that WeChat Pay compares for large transfers. Kept encrypted, never shown again."""
+    name = unicodedata.normalize("NFKC", argument).strip()
+    if _REAL_NAME.fullmatch(name) is None:
+        return visit.words("real_name.help")
+    account_id, openid = visit.account.id, visit.push.openid
+
+    def work(session: Session) -> bool:
+        member = members.find(session, account_id, openid)
+        if member is not None:
+            members.set_contact(session, visit.keyring, member.id, real_name=name)
+        return member is not None
+
+    return visit.words("real_name.done" if visit.transact(work) else "real_name.help")
+
+
+def _how(visit: Visit) -> str:
+    account_id, openid, settings = visit.account.id, visit.push.openid, visit.account.settings
+
+    def read(session: Session) -> int:
+        member = members.find(session, account_id, openid)
+        return 0 if member is None else withdrawals.available_of(session, member.id)
+
+    available = visit.read(read)
+    if available < settings.withdraw_min_fen:
+        return visit.words(
+            "withdraw.too_little",
+            available=yuan(max(available, 0)),
+            min=yuan(settings.withdraw_min_fen),
+        )
+    return visit.words("withdraw.how", available=yuan(available))
+
+
+def _accepted(words: Words, row: Withdrawal) -> str:
+    head = words(f"withdraw.{'approved' if row.status != 'requested' else 'requested'}",
+                 amount=yuan(row.amount_fen))  # fmt: skip
+    if row.fee_fen or row.tax_fen:
+        head += "\n" + words(
+            "withdraw.parts",
+            fee=yuan(row.fee_fen),
+            tax=yuan(row.tax_fen),
+            net=yuan(withdrawals.net_fen(row)),
+        )
+    return head + "\n" + words("withdraw.foot")
+
+
+def _refused(visit: Visit, error: DomainError, wanted: int | None = None) -> str:
+    """A kind sentence for each refusal; the facts come from the refusal itself."""
+    words, details = visit.words, error.details
+    if isinstance(error, NotEnough | NotFound):
+        return _not_enough(visit, wanted)
+    if isinstance(error, LimitReached):
+        if "per_day" in details:
+            return words("withdraw.per_day", count=details["per_day"])
+        return words("withdraw.day_sum", sum=yuan(details["day_sum_fen"]))
+    facts = {
+        name.removesuffix("_fen"): yuan(value)
+        for name, value in details.items()
+        if name.endswith("_fen")
+    }
+    return words(f"withdraw.{details['reason']}", **facts)
+
+
+def _not_enough(visit: Visit, wanted: int | None) -> str:
+    account_id, openid = visit.account.id, visit.push.openid
+
+    def read(session: Session) -> int:
+        member = members.find(session, account_id, openid)
+        return 0 if member is None else withdrawals.available_of(session, member.id)
+
+    available = visit.read(read)
+    if available < 0:
+        return visit.words("earnings.debt", debt=yuan(-available))
+    facts = {"available": yuan(available), "amount": yuan(wanted or 0)}
+    return visit.words("withdraw.not_enough", **facts)

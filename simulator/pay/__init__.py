@@ -1,0 +1,1 @@
+"""api.mch.weixin.qq.com: the part of WeChat Pay by which merchants send money to people (商家转账)."""

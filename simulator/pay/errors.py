@@ -1,0 +1,23 @@
+"""What WeChat Pay says when it refuses: an HTTP status, a code, and words."""
+
+STATUS = {
+    "PARAM_ERROR": 400,
+    "INVALID_REQUEST": 400,
+    "APPID_MCHID_NOT_MATCH": 400,
+    "SIGN_ERROR": 401,
+    "NO_AUTH": 403,
+    "NOT_ENOUGH": 403,
+    "NOT_FOUND": 404,
+    "FREQUENCY_LIMITED": 429,
+    "SYSTEM_ERROR": 500,
+}
+
+
+class PayError(Exception):
+    """A refusal by `code`, one of STATUS."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.status = STATUS[code]
