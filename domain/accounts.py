@@ -74,7 +74,6 @@ class Settings:
     registration_reward_fen: flat, one level, 0 is off (platform.md 13); daily cap in people, hold in days.
     commissions_stopped: nothing settles while this is set.
     qualification: who may earn (promoters.py), with `qualification_spent_fen` for "spent".
-    hold_days: how long a hold waits for a person before the commission goes its way; 0 is for ever.
     risk: other limits than RISK_LIMITS, by name.
     alert_webhook, alert_openids: where staff hear of risk signals (jobs/alerts.py).
     withdraw_*: smallest and largest amount, how many and how much a member may ask for on one day.
@@ -109,7 +108,6 @@ class Settings:
     linked_apps: tuple[str, ...] = field(default=())
     qualification: str = "everyone"
     qualification_spent_fen: int = 0
-    hold_days: int = 30
     alert_webhook: str = ""
     alert_openids: tuple[str, ...] = field(default=())
     risk: dict[str, int] = field(default_factory=dict)

@@ -251,9 +251,7 @@ def _tell(
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
-def open_of(
-    session: Session, account_id: int, *, after_id: int = 0, limit: int = 50
-) -> list[Hold]:
+def open_of(session: Session, account_id: int, *, after_id: int = 0, limit: int = 50) -> list[Hold]:
     """Open holds of the account, oldest first; keyset page after `after_id`."""
     query = select(Hold).where(
         Hold.account_id == account_id, Hold.outcome == OPEN, Hold.id > after_id

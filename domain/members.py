@@ -186,16 +186,18 @@ def follow(
     return Touch(person.id, person.name, is_new=is_new, referrer=referrer, refused=refused)
 
 
+_REFERRER = Sql("SELECT referrer_id FROM member WHERE id = ?")
+
+
 def _reward_registration(
     session: Session, account: OpenAccount, person: Person, changes: Changes, now: datetime
 ) -> None:
     """拉新奖励 for whoever this new follower was just bound to; no statement while it is off."""
     if account.settings.registration_reward_fen:
-        promoter_id = session.scalars(select(Member.referrer_id).where(Member.id == person.id)).one()
-        assert promoter_id is not None, "the follower has just been bound"
         registrations.accrue(
             session, account,
-            promoter_id=promoter_id, joined_id=person.id, joined_name=person.name, changes=changes, now=now,
+            promoter_id=_REFERRER(session, person.id).one().referrer_id,
+            joined_id=person.id, joined_name=person.name, changes=changes, now=now,
         )  # fmt: skip
 
 

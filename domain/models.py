@@ -777,8 +777,8 @@ class TextOverride(Base):
 
 
 class Grade(Base):
-    """等级: a rank of promoters that picks rates and freeze days in a rule. `conditions` is the JSON of domain/grades.py;
-    null means by hand only. `downgrade` never keeps it for ever, monthly keeps it while a month's figures suffice."""
+    """等级: a rank of promoters that picks rates and freeze days in a rule. `conditions` is the JSON of grades.py, null
+    means by hand only. `downgrade` never keeps it for ever, monthly keeps it while a month's figures suffice."""
 
     __tablename__ = "grade"
     __table_args__ = (
@@ -859,7 +859,7 @@ class PromoterApplication(Base):
 
 
 class RegistrationDay(Base):
-    """拉新: how many new followers a promoter brought on one day (Beijing's); the row is what makes a daily cap exact."""
+    """拉新: how many new followers a promoter brought on one day (Beijing's); its lock makes a daily cap exact."""
 
     __tablename__ = "registration_day"
     member_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)

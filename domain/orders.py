@@ -197,9 +197,7 @@ def _look_up(
     return {one: known[key] for one in wanted if (key := getattr(one, attribute)) in known}
 
 
-def _qualify_by_spending(
-    session: Session, settings: Settings, people: Collection[_Known]
-) -> None:
+def _qualify_by_spending(session: Session, settings: Settings, people: Collection[_Known]) -> None:
     """Lift the refusal of those who have spent enough before what is being recorded."""
     chains = [[person.own, *person.uplines] for person in people]
     refused = {
@@ -527,7 +525,9 @@ def attach_waiting(session: Session, account: OpenAccount, member: Member, now: 
     accruing = []
     for order in waiting:
         if not changed(
-            _ATTACH(session, person.id, snapshot(person.uplines, person.bound_at, person.own), order.id)
+            _ATTACH(
+                session, person.id, snapshot(person.uplines, person.bound_at, person.own), order.id
+            )
         ):
             continue  # another follow of the same person was first
         session.refresh(order)

@@ -24,6 +24,7 @@ POSTER: Final = "poster"
 PROFILE: Final = "profile"
 PAYOUT: Final = "payout"
 WEBHOOK: Final = "webhook"
+ALERT: Final = "alert"
 
 LEASE_SECONDS: Final = 90
 DEDUPE_SECONDS: Final = 600

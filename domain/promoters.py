@@ -145,7 +145,10 @@ def _decide(
         application.status, application.open_key, application.reason = status, None, reason or None
         application.decided_at, application.decided_by = now, actor
     session.flush()
-    _note(session, member, actor, f"promoter_{status}", {"promoter": before}, {"promoter": status, "reason": reason}, now)  # fmt: skip
+    _note(
+        session, member, actor, f"promoter_{status}",
+        {"promoter": before}, {"promoter": status, "reason": reason}, now,
+    )  # fmt: skip
     _tell(session, member, _OCCASIONS[status], {"reason": reason}, now)
     return member
 

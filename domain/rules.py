@@ -126,7 +126,9 @@ def most_bps(all_terms: Sequence[Terms]) -> int:
     total = 0
     for level in range(1, PAID_LEVELS + 1):
         rates = (terms.for_level(level) for terms in all_terms)
-        total += max(-(-rate * part // BPS) for rate, part in rates)  # a part of a bps counts as one
+        total += max(
+            -(-rate * part // BPS) for rate, part in rates
+        )  # a part of a bps counts as one
     return total
 
 
@@ -229,10 +231,7 @@ def _share(
     rule: RuleVersion, buyer_id: int | None, line: PlanLine, level: int, earner: Upline | None
 ) -> Share:
     grade = earner.grade if earner is not None else ""
-    if line.terms is not None:
-        terms = line.terms.of_grade(grade)
-    else:
-        terms = rule.grades.get(grade, rule.terms)
+    terms = line.terms.of_grade(grade) if line.terms else rule.grades.get(grade, rule.terms)
     rate, part = terms.for_level(level)
     amount = share(line.base_fen, rate, part)
     capped = 0 < rule.cap_fen < amount

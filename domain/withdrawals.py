@@ -22,7 +22,7 @@ from domain.accounts import OpenAccount
 from domain.db import Sql, changed, is_duplicate
 from domain.errors import Conflict, DomainError, Invalid, NotFound
 from domain.ledger import Entry
-from domain.models import Member, Withdrawal, WithdrawalApproval
+from domain.models import Member, RiskSignal, Withdrawal, WithdrawalApproval
 from domain.money import share
 from domain.secrets import short_digest
 
@@ -89,7 +89,8 @@ def request(
     """Ask for money. `client_token` (a MsgId, a form's token) makes a repeat the same request.
 
     Raises `Invalid` (amount out of range, member suspended), `NotEnough`, `LimitReached`, and `Conflict` for the same
-    token with another amount. Up to the account's limit it is approved at once, unless `audited` asks for a person.
+    token with another amount. Up to the account's limit it is approved at once, unless `audited` or an open risk signal
+    about the member asks for a person.
     """
     known = _find_by_token(session, member.id, client_token)
     if known is not None:
@@ -131,9 +132,18 @@ def request(
         now,
     )
     _tell(session, withdrawal, notices.WITHDRAWAL_REQUESTED, now)
-    if amount_fen <= settings.audit_above_fen and not audited:
+    small = amount_fen <= settings.audit_above_fen and not audited
+    if small and not _is_watched(session, member.id):
         approve(session, account, withdrawal.id, actor=AUTOMATIC, now=now)
     return withdrawal
+
+
+def _is_watched(session: Session, member_id: int) -> bool:
+    """Whether a risk signal about the member waits for a person: then their withdrawals do, too."""
+    query = select(RiskSignal.id).where(
+        RiskSignal.member_id == member_id, RiskSignal.status == "open"
+    )
+    return session.scalar(query.limit(1)) is not None
 
 
 def _find_by_token(session: Session, member_id: int, client_token: str) -> Withdrawal | None:
