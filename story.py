@@ -68,9 +68,7 @@ class Story:
     def days_pass(self, days: int) -> None:
         self._simulator.post("/_sim/clock", advance_seconds=days * 86400)
 
-    def receives(
-        self, user: str, wanted: str, of_type: str = "template", after: int = 0
-    ) -> dict[str, Any]:
+    def receives(self, user: str, wanted: str, of_type: str = "template", after: int = 0) -> Any:
         """The message of this type whose text contains `wanted`, as soon as it is on the phone."""
 
         def look() -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ commission is void, by its own posting. Whoever earned it is told at every step,
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -155,36 +156,45 @@ def refuse(
     why. How many were open. Raises `Invalid` without a reason."""
     if not reason.strip():
         raise Invalid("refusing a commission needs a reason")
-    about = session.execute(
-        select(Hold.id, Hold.commission_id).where(
-            Hold.account_id == account_id, Hold.id.in_(hold_ids), Hold.outcome == OPEN
-        )
-    ).all()
-    locked = _FROZEN_LOCKED.among(
-        session, (account_id,), sorted(row.commission_id for row in about)
-    ).all()
-    rows = _end(session, account_id, hold_ids, REFUSED, actor, reason.strip(), now)
-    by_commission = {row.commission_id: row for row in rows}
-    void = [row for row in locked if row.id in by_commission]
+    about = select(Hold.commission_id).where(
+        Hold.account_id == account_id, Hold.id.in_(hold_ids), Hold.outcome == OPEN
+    )
+    locked = _FROZEN_LOCKED.among(session, (account_id,), sorted(session.scalars(about))).all()
+    frozen = {row.id: row for row in locked}
+    open_rows = _OPEN_LOCKED.among(session, (account_id,), sorted(set(hold_ids))).all()
+    rows = [row for row in open_rows if row.commission_id in frozen]
+    # What a refund has voided meanwhile is decided: there is nothing left to refuse.
+    gone = [row.id for row in open_rows if row.commission_id not in frozen]
+    _end(session, account_id, gone, RELEASED, actor, reason, now)
+    _end(session, account_id, [row.id for row in rows], REFUSED, actor, reason, now)
+    _void(session, account_id, [(row.id, frozen[row.commission_id]) for row in rows], now)
+    lost: dict[int, int] = defaultdict(int)
+    for row in rows:
+        lost[row.member_id] += frozen[row.commission_id].left_fen
+        _note(session, account_id, row.id, actor, "hold_refused", reason, now)
+    params = {"reason": reason.strip()}
+    _tell(session, account_id, notices.COMMISSION_REFUSED, rows, params, now, lost)
+    return len(open_rows)
+
+
+def _void(
+    session: Session, account_id: int, refused: Sequence[tuple[int, Any]], now: datetime
+) -> None:
+    """(hold id, locked commission): what is left of each goes back to the merchant."""
+    if not refused:
+        return
     entries, changes = [], Changes()
-    for row in void:
-        key = f"refuse-{by_commission[row.id].id}"
+    for hold_id, row in refused:
+        left = row.left_fen
         entries.append(
             Entry(
-                key, account_id, row.member_id, ledger.FROZEN, ledger.COMMISSION, row.left_fen, "void"
+                f"refuse-{hold_id}", account_id, row.member_id, ledger.FROZEN, ledger.COMMISSION, left, "refuse"
             )
         )  # fmt: skip
-        changes.add(row.member_id, row.level, earned_fen=-row.left_fen, frozen_fen=-row.left_fen)
-        _note(session, account_id, by_commission[row.id].id, actor, "hold_refused", reason, now)
-    if void:
-        _VOID.among(session, (), [row.id for row in void])
+        changes.add(row.member_id, row.level, earned_fen=-left, frozen_fen=-left)
+    _VOID.among(session, (), [row.id for _, row in refused])
     ledger.post(session, entries, now)
     changes.write(session)
-    _tell(
-        session, account_id, notices.COMMISSION_REFUSED, rows, {"reason": reason.strip()}, now,
-        {one.member_id: sum(e.amount_fen for e in entries if e.member_id == one.member_id) for one in entries},
-    )  # fmt: skip
-    return len(rows)
 
 
 def _end(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -15,7 +16,7 @@ from sqlalchemy.orm import Session
 from domain import bindings, events, registrations
 from domain.accounts import OpenAccount
 from domain.bindings import PAID_LEVELS, Person, display_name
-from domain.db import Sql, changed, is_duplicate, maybe_from_db, to_db
+from domain.db import Sql, changed, is_duplicate, is_key, maybe_from_db, to_db
 from domain.errors import Invalid, NotFound
 from domain.models import Identity, Member, Relation
 from domain.secrets import Keyring, random_code
@@ -87,6 +88,8 @@ _SUMMARY = Sql(
 
 def find(session: Session, account_id: int, openid: str) -> Member | None:
     """The member with this openid in this account."""
+    if not is_key(openid):
+        return None
     return session.scalar(
         select(Member).where(Member.account_id == account_id, Member.openid == openid)
     )
@@ -98,6 +101,12 @@ def get(session: Session, account_id: int, openid: str) -> Member:
     if member is None:
         raise NotFound("no such member", openid=openid)
     return member
+
+
+def by_ids(session: Session, member_ids: Collection[int]) -> dict[int, Member]:
+    """The members with these ids."""
+    rows = session.scalars(select(Member).where(Member.id.in_(member_ids)))
+    return {member.id: member for member in rows}
 
 
 def summary(session: Session, account_id: int, openid: str) -> Summary | None:
@@ -115,6 +124,38 @@ def summary(session: Session, account_id: int, openid: str) -> Summary | None:
         if row.level is not None:
             result.levels[row.level] = Figures(*map(int, row[9:17]))
     return result
+
+
+_IDS = Sql("SELECT openid, id FROM member WHERE account_id = ? AND openid IN (??)")
+
+
+def ids_of(session: Session, account_id: int, openids: Collection[str]) -> dict[str, int]:
+    """The member ids of those openids that are members."""
+    rows = _IDS.among(session, (account_id,), sorted(openids))
+    return {row.openid: row.id for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Whom a message is for, and whether it may be sent."""
+
+    member_id: int
+    openid: str
+    following: bool
+    muted: bool
+
+
+_RECIPIENTS = Sql("SELECT id, openid, following, muted FROM member WHERE id IN (??)")
+
+
+def recipients(session: Session, member_ids: Sequence[int]) -> dict[int, Recipient]:
+    """The addresses of these members, in one statement."""
+    if not member_ids:
+        return {}
+    rows = _RECIPIENTS.among(session, (), sorted(set(member_ids)))
+    return {
+        row.id: Recipient(row.id, row.openid, bool(row.following), bool(row.muted)) for row in rows
+    }
 
 
 def uplines(session: Session, member_id: int) -> list[tuple[int, Member]]:
@@ -169,7 +210,7 @@ def follow(
         events.FOLLOW,
         _at(created),
         member_id=person.id,
-        detail=scene_code,
+        detail=scene_code and scene_code[:190],
     ):
         return Touch(person.id, person.name, repeated=True)
     changes = Changes()
@@ -221,7 +262,7 @@ def scan(
         events.SCAN,
         _at(created),
         member_id=person.id,
-        detail=scene_code,
+        detail=scene_code and scene_code[:190],
     ):
         return Touch(person.id, person.name, repeated=True)
     changes = Changes()
@@ -257,6 +298,22 @@ def leave(
         _erase_personal_data(session, person.id)
     changes.write(session)
     return Touch(person.id, person.name, is_new=is_new)
+
+
+CLOCK_SKEW_SECONDS: Final = 60
+
+
+def found_gone(session: Session, member_id: int, sent_at: datetime) -> bool:
+    """WeChat refused a message sent at `sent_at` because the person does not follow: the push that said so was lost or
+    is late. Counts as their leaving a minute before, so that their next follow wins although WeChat's clock is not
+    ours; whether it was news."""
+    changes = Changes()
+    left_at = int(sent_at.timestamp()) - CLOCK_SKEW_SECONDS
+    gone = _set_following(session, member_id, False, left_at, changes)
+    if gone:
+        _erase_personal_data(session, member_id)
+        changes.write(session)
+    return gone
 
 
 def _at(created: int) -> datetime:
@@ -320,6 +377,13 @@ def _set_following(
     if not following:
         registrations.void_for(session, member_id, _at(created), changes)
     return True
+
+
+def erase(session: Session, account_id: int, openid: str) -> None:
+    """Erase the personal data of somebody who took back their consent; nothing to do when they are no member."""
+    person = _PERSON(session, account_id, openid).one_or_none()
+    if person is not None:
+        _erase_personal_data(session, person.id)
 
 
 def _erase_personal_data(session: Session, member_id: int) -> None:

@@ -21,7 +21,7 @@ from domain import commissions, events, products, promoters, refunds, rules
 from domain.accounts import OpenAccount, Settings
 from domain.bindings import display_name
 from domain.commissions import Accruing
-from domain.db import Sql, changed, is_duplicate, maybe_from_db, to_db, to_json
+from domain.db import Sql, changed, is_duplicate, is_key, maybe_from_db, to_db, to_json
 from domain.errors import Invalid, NotFound, OrderConflict
 from domain.models import Identity, Member, Order, OrderLine
 from domain.rules import PlanLine, RuleVersion, Terms, Upline
@@ -29,6 +29,7 @@ from domain.secrets import digest, short_digest
 
 MAX_LINES: Final = 200
 CLUES: Final = frozenset({"payer", "phone", "ship_to"})
+MAX_TITLE: Final = 190
 MAX_FEN: Final = 10_000_000_000
 """A hundred million yuan: what a field of an order may hold."""
 
@@ -83,6 +84,9 @@ class PaidOrder:
 
     def check(self, account: OpenAccount) -> None:
         """`Invalid` for what no shop can mean: no lines, a line twice, amounts out of range, nobody as the buyer."""
+        self._check_names()
+        if any(len(line.title) > MAX_TITLE for line in self.lines):
+            raise Invalid("a title has at most 190 characters", order_no=self.order_no)
         numbers = [line.line_no for line in self.lines]
         if not 1 <= len(numbers) <= MAX_LINES or len(set(numbers)) != len(numbers):
             raise Invalid("one to 200 lines with different numbers", order_no=self.order_no)
@@ -91,16 +95,21 @@ class PaidOrder:
             line.quantity < 1 for line in self.lines
         ):
             raise Invalid("an amount or a quantity is out of range", order_no=self.order_no)
-        kinds = [kind for kind, _ in self.clues]
-        if not set(kinds) <= CLUES or len(set(kinds)) != len(kinds):
-            raise Invalid("a clue is a payer, a phone or a ship_to", order_no=self.order_no)
-        if any(not (0 < len(value) <= 64 and value.isascii()) for _, value in self.clues):
-            raise Invalid("a clue has 1 to 64 ASCII characters", order_no=self.order_no)
         if not (self.buyer.openid or self.buyer.unionid):
             raise Invalid("the buyer needs an openid or a unionid", order_no=self.order_no)
         foreign = self.buyer.app_id not in {None, account.app_id}
         if foreign and self.buyer.app_id not in account.settings.linked_apps:
             raise Invalid("this app is not linked to the account", app_id=self.buyer.app_id)
+
+    def _check_names(self) -> None:
+        """What is compared with keys must be able to be one."""
+        buyer = self.buyer.openid, self.buyer.unionid, self.buyer.app_id
+        others = [*(line.sku for line in self.lines), *(value for _, value in self.clues)]
+        if not all(is_key(key) for key in (self.order_no, *buyer, *others) if key is not None):
+            raise Invalid("a number or a name has 1 to 64 ASCII characters", order_no=self.order_no)
+        kinds = [kind for kind, _ in self.clues]
+        if not set(kinds) <= CLUES or len(set(kinds)) != len(kinds):
+            raise Invalid("a clue is a payer, a phone or a ship_to", order_no=self.order_no)
 
 
 @dataclass(slots=True)
@@ -138,6 +147,7 @@ _BY_APP = Sql(
         where="i.account_id = ? AND i.app_id = ? AND i.openid IN (??)",
     )
 )
+_NEVER_PAID = Sql("UPDATE member SET first_paid_at = NULL WHERE id IN (??)")
 _FIRST_PAID = Sql("UPDATE member SET first_paid_at = ? WHERE id = ? AND first_paid_at IS NULL")
 
 
@@ -283,6 +293,10 @@ def record_paid(
         for order in new
     }
     new = _insert(session, account, new, rows)
+    # The order of somebody marked above was a repeat (of one that had never found its buyer): they bought nothing now.
+    buying = {known[order.buyer].id for order in new if order.buyer in known}
+    if mistaken := first - buying:
+        _NEVER_PAID.among(session, (), sorted(mistaken))
     if not new:
         return set()
     ids = {
@@ -586,9 +600,8 @@ def _accruing(
 
 def get(session: Session, account_id: int, order_no: str) -> Order:
     """The order of this number in this account, or `NotFound`."""
-    order = session.scalar(
-        select(Order).where(Order.account_id == account_id, Order.order_no == order_no)
-    )
+    query = select(Order).where(Order.account_id == account_id, Order.order_no == order_no)
+    order = session.scalar(query) if is_key(order_no) else None
     if order is None:
         raise NotFound("no such order", order_no=order_no)
     return order
@@ -601,3 +614,27 @@ def lines_of(session: Session, order_id: int) -> list[OrderLine]:
             select(OrderLine).where(OrderLine.order_id == order_id).order_by(OrderLine.line_no)
         )
     )
+
+
+def of_numbers(session: Session, account_id: int, order_nos: Collection[str]) -> list[Order]:
+    """Those of the orders that exist, in no particular order."""
+    return list(
+        session.scalars(
+            select(Order).where(Order.account_id == account_id, Order.order_no.in_(order_nos))
+        )
+    )
+
+
+def numbers_of(session: Session, order_ids: Collection[int]) -> dict[int, str]:
+    """The shop's number of each order."""
+    rows = session.execute(select(Order.id, Order.order_no).where(Order.id.in_(order_ids)))
+    return {order_id: order_no for order_id, order_no in rows}
+
+
+def lines_of_all(session: Session, order_ids: Collection[int]) -> dict[int, list[OrderLine]]:
+    """The lines of each of the orders, by number."""
+    query = select(OrderLine).where(OrderLine.order_id.in_(order_ids))
+    result: dict[int, list[OrderLine]] = {order_id: [] for order_id in order_ids}
+    for line in session.scalars(query.order_by(OrderLine.order_id, OrderLine.line_no)):
+        result[line.order_id].append(line)
+    return result

@@ -103,7 +103,7 @@ def void_for(session: Session, joined_id: int, left_at: datetime, changes: Chang
             continue
         amount = row.amount_fen
         entry = Entry(
-            void_key(row.id), row.account_id, row.member_id, ledger.FROZEN, ledger.COMMISSION, amount, "void"
+            void_key(row.id), row.account_id, row.member_id, ledger.FROZEN, ledger.COMMISSION, amount, "left"
         )  # fmt: skip
         ledger.post(session, [entry], left_at)
         changes.add(row.member_id, row.level, earned_fen=-amount, frozen_fen=-amount)

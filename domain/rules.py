@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -111,25 +112,19 @@ def check_together(all_terms: Sequence[Terms], max_total_bps: int) -> None:
     together earn more than the cap: each grade may stand at each level."""
     for terms in all_terms:
         terms.check_alone(max_total_bps)
-    if (total := most_bps(all_terms)) > max_total_bps:
+    if most_of(all_terms) > max_total_bps * BPS:
         raise Invalid(
-            "grades together exceed the cap: the highest rate of each level counts",
-            total_bps=total,
-            max_total_bps=max_total_bps,
+            "uplines of different grades together exceed the cap", max_total_bps=max_total_bps
         )
 
 
-def most_bps(all_terms: Sequence[Terms]) -> int:
-    """The most that all levels together can take of the base, whichever of the terms each of them has, in bps."""
+def most_of(all_terms: Sequence[Terms]) -> int:
+    """The most that all levels together can take of the base, whichever of the terms each of them has, in bps of
+    bps."""
     if len(all_terms) == 1:
-        return all_terms[0].total_bps
-    total = 0
-    for level in range(1, PAID_LEVELS + 1):
-        rates = (terms.for_level(level) for terms in all_terms)
-        total += max(
-            -(-rate * part // BPS) for rate, part in rates
-        )  # a part of a bps counts as one
-    return total
+        return all_terms[0].total_bps * BPS
+    levels = range(1, PAID_LEVELS + 1)
+    return sum(max(math.prod(terms.for_level(level)) for terms in all_terms) for level in levels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +152,7 @@ class RuleVersion:
             terms = [line.terms, *(one for _, one in line.terms.grades)]
         else:
             terms = [self.terms, *self.grades.values()]
-        return share(line.base_fen, most_bps(terms))
+        return share(line.base_fen, most_of(terms), 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,16 @@ from sqlalchemy import or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from domain.db import is_duplicate
-from domain.models import QrTicket, Scene
-from domain.secrets import random_code
+from domain.db import is_duplicate, is_key
+from domain.models import Member, Poster, QrTicket, Scene
+from domain.secrets import random_code, short_digest
 
 CODE_LENGTH: Final = 12
 RENEW_BEFORE_DAYS: Final = 5
 """A temporary code with fewer days to live is made anew: a poster sent today must work next week."""
+
+MEDIA_MARGIN_MINUTES: Final = 5
+"""A picture that lapses while the answer is on its way would be a broken one."""
 
 
 def of_member(session: Session, account_id: int, member_id: int, now: datetime) -> Scene:
@@ -27,9 +30,9 @@ def of_member(session: Session, account_id: int, member_id: int, now: datetime) 
 
 def of_channel(session: Session, account_id: int, label: str, now: datetime) -> Scene:
     """The scene of a channel (a shop window, a magazine): binds nobody, but is counted."""
-    return _of_owner(
-        session, account_id, "channel", f"channel-{account_id}-{label}"[:128], now, label=label
-    )
+    # A digest: labels are in any script and of any length, keys are not.
+    owner_key = f"channel-{account_id}-{short_digest(label)}"
+    return _of_owner(session, account_id, "channel", owner_key, now, label=label)
 
 
 def _of_owner(
@@ -62,6 +65,8 @@ def _of_owner(
 
 def find(session: Session, account_id: int, code: str) -> Scene | None:
     """The scene behind a code of this account; a code of another account is unknown here."""
+    if not is_key(code):
+        return None
     return session.scalar(select(Scene).where(Scene.account_id == account_id, Scene.code == code))
 
 
@@ -75,6 +80,26 @@ def live_ticket(session: Session, scene_id: int, now: datetime) -> QrTicket | No
         .where(QrTicket.scene_id == scene_id, fresh)
         .order_by(QrTicket.id.desc())
         .limit(1)
+    )
+    return session.scalar(query)
+
+
+def live_poster(session: Session, account_id: int, openid: str, now: datetime) -> str | None:
+    """The media id of a member's poster, when WeChat still keeps it and its code will still work for some days."""
+    fresh = or_(
+        QrTicket.expires_at.is_(None), QrTicket.expires_at > now + timedelta(days=RENEW_BEFORE_DAYS)
+    )
+    query = (
+        select(Poster.media_id)
+        .join(Member, Member.id == Poster.member_id)
+        .join(QrTicket, QrTicket.id == Poster.qr_ticket_id)
+        .where(
+            Member.account_id == account_id,
+            Member.openid == openid,
+            Member.status == "active",
+            Poster.media_expires_at > now + timedelta(minutes=MEDIA_MARGIN_MINUTES),
+            fresh,
+        )
     )
     return session.scalar(query)
 
