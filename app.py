@@ -9,7 +9,7 @@ import bot.cli
 import bot.view
 from config import ConfigError, load_settings
 from context import Context, open_context
-from web import api, cli, errors, ops
+from web import api, cli, cli_promotion, errors, ops
 
 
 def create_app(context: Context | None = None) -> OpenAPI:
@@ -22,6 +22,7 @@ def create_app(context: Context | None = None) -> OpenAPI:
     api.register(app, context)
     ops.register(app)
     cli.register(app)
+    cli_promotion.register(app)
     app.register_blueprint(bot.view.blueprint)
     app.cli.add_command(bot.cli.spool_commands)
     return app

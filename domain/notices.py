@@ -37,6 +37,8 @@ PROMOTER_APPROVED: Final = "promoter_approved"
 PROMOTER_REJECTED: Final = "promoter_rejected"
 PROMOTER_SUSPENDED: Final = "promoter_suspended"
 PROMOTER_REINSTATED: Final = "promoter_reinstated"
+RISK_ALERT: Final = "risk_alert"
+"""For staff, not for members: the template of jobs/alerts.py."""
 OCCASIONS: Final = (
     FRIEND_JOINED,
     COMMISSION_ACCRUED,
@@ -60,6 +62,7 @@ OCCASIONS: Final = (
     PROMOTER_REJECTED,
     PROMOTER_SUSPENDED,
     PROMOTER_REINSTATED,
+    RISK_ALERT,
 )
 
 PARAMETERS: Final = (

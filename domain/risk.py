@@ -376,8 +376,8 @@ def raise_signals(
         signal_id = _BY_KEY(session, one.key).one().id
         raised.append(signal_id)
         payload = {
-            "signal": signal_id, "kind": one.kind, "member": one.member_id, "evidence": one.evidence,
-            "holds": one.holds, "at": now.isoformat(),
+            "occasion": notices.RISK_ALERT, "signal": signal_id, "kind": one.kind, "member": one.member_id,
+            "evidence": one.evidence, "holds": one.holds, "at": now.isoformat(),
         }  # fmt: skip
         outbox.put(
             session,

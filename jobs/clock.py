@@ -12,7 +12,7 @@ from config import ConfigError, load_settings
 from context import Context, open_context
 from domain import outbox
 from jobs import alive
-from jobs.queues import DRAINS, FOLD, PRUNE, SETTLE, Errand, connect, ring
+from jobs.queues import DRAINS, FOLD, GRADES, HOLDS, PRUNE, RISK, SETTLE, Errand, connect, ring
 from jobs.ticker import Tick, Ticker
 
 
@@ -33,6 +33,9 @@ def doorbells(context: Context) -> list[Tick]:
         Tick("outbox", 0.5, ring_due_topics),
         Tick("settle", 5, bell(SETTLE)),
         Tick("fold", 2, bell(FOLD)),
+        Tick("grades", 60, bell(GRADES)),
+        Tick("holds", 60, bell(HOLDS)),
+        Tick("risk", 300, bell(RISK)),
         Tick("prune", 3600, bell(PRUNE)),
         Tick("alive", alive.EVERY_SECONDS, lambda: alive.say(context.redis, "clock")),
     ]

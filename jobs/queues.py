@@ -41,10 +41,14 @@ DRAINS: Final = {
     outbox.NOTICE: Errand("notices", "jobs.notify.drain_notices", FAST),
     outbox.POSTER: Errand("posters", "jobs.posters.drain_posters", FAST),
     outbox.PROFILE: Errand("profiles", "jobs.profiles.drain_profiles", FAST),
+    outbox.ALERT: Errand("alerts", "jobs.alerts.drain_alerts", FAST),
 }
 """Who carries which topic of the outbox."""
 SETTLE: Final = Errand("settle", "jobs.settle.settle_commissions", BULK)
 FOLD: Final = Errand("fold", "jobs.settle.fold_tallies", BULK)
+GRADES: Final = Errand("grades", "jobs.upkeep.sweep_grades", BULK)
+HOLDS: Final = Errand("holds", "jobs.upkeep.lapse_holds", BULK)
+RISK: Final = Errand("risk", "jobs.upkeep.watch_risk", BULK)
 PRUNE: Final = Errand("prune", "jobs.prune.prune", BULK)
 
 
