@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy.orm import Session
 
 from bot.visit import Answer, Picture, Visit
-from domain import explain, members, outbox, promoters, scenes
+from domain import explain, members, outbox, posters, promoters
 from domain.errors import Invalid
 from domain.members import Summary
 from domain.money import yuan
@@ -254,9 +254,7 @@ def _set_muted(visit: Visit, muted: bool, text_key: str) -> Answer:
 def poster(visit: Visit, _argument: str) -> Answer:
     """我的海报: the picture WeChat still keeps, at once; else it is being made and follows as a message."""
     account_id, openid = visit.account.id, visit.push.openid
-    media_id = visit.read(
-        lambda session: scenes.live_poster(session, account_id, openid, visit.now)
-    )
+    media_id = visit.read(lambda session: posters.ready_for(session, account_id, openid, visit.now))
     if media_id is not None:
         return Picture(media_id)
 

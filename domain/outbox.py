@@ -30,6 +30,7 @@ TOPICS: Final = (NOTICE, POSTER, PROFILE, PAYOUT, WEBHOOK, ALERT)
 LEASE_SECONDS: Final = 90
 DEDUPE_SECONDS: Final = 600
 """WeChat sends the same openid and client_msg_id once within ten minutes (platform.md 7)."""
+DEDUPE_MARGIN_SECONDS: Final = 15
 MAX_ATTEMPTS: Final = 8
 """A row that fails for a reason of ours is given up then: it would fail for ever."""
 PATIENT_ATTEMPTS: Final = 40
@@ -56,6 +57,9 @@ _PRUNABLE = Sql(
 _PRUNE = Sql("DELETE FROM outbox WHERE state = 'done' AND id IN (??)")
 _DUE_TOPICS = Sql(
     "SELECT DISTINCT topic FROM outbox WHERE state IN ('pending', 'claimed') AND next_at <= ?"
+)
+_DOUBT = Sql(
+    "UPDATE outbox SET state = 'unsure' WHERE state = 'pending' AND topic = ? AND next_at <= ? AND first_try_at < ?"
 )
 _CLAIM = Sql(
     "UPDATE outbox SET state = 'claimed', lease_token = ?, next_at = ?, attempts = attempts + 1,"
@@ -141,6 +145,16 @@ def put_once(session: Session, message: Message, now: datetime) -> bool:
 def due_topics(session: Session, now: datetime) -> list[str]:
     """Topics with rows that are due, or whose lease ran out."""
     return [row.topic for row in _DUE_TOPICS(session, to_db(now))]
+
+
+def doubt(session: Session, topic: str, now: datetime) -> int:
+    """Leave alone what was perhaps sent, more than ten minutes ago: WeChat would show a repeat; how many rows.
+
+    Only rows whose sender saw the answer missing. One that was killed knows nothing, and most of its rows had not left:
+    those go out again, because a message that is lost is worse than one that is shown twice.
+    """
+    since = to_db(now - timedelta(seconds=DEDUPE_SECONDS - DEDUPE_MARGIN_SECONDS))
+    return changed(_DOUBT(session, topic, to_db(now), since))
 
 
 def claim(

@@ -81,6 +81,26 @@ def live_media(session: Session, shown: Facts, now: datetime) -> str | None:
     )
 
 
+def ready_for(session: Session, account_id: int, openid: str, now: datetime) -> str | None:
+    """The media id that answers this person's wish for their poster at once; None when one must be made. One statement,
+    because a follower waits for it."""
+    row = session.execute(
+        select(Member, Account.name, Scene, QrTicket, Poster)
+        .join(Account, Account.id == Member.account_id)
+        .join(Poster, Poster.member_id == Member.id)
+        .join(QrTicket, QrTicket.id == Poster.qr_ticket_id)
+        .join(Scene, Scene.id == QrTicket.scene_id)
+        .where(Member.account_id == account_id, Member.openid == openid, scenes.is_fresh(now))
+    ).one_or_none()
+    if row is None or row.Member.status != "active":
+        return None
+    same = (
+        row.Poster.fingerprint == _facts(row.Member, row.name, row.Scene, row.QrTicket).fingerprint
+    )
+    kept = row.Poster.media_expires_at > now + MEDIA_MARGIN
+    return row.Poster.media_id if same and kept else None
+
+
 def keep(session: Session, shown: Facts, media_id: str, expires_at: datetime) -> None:
     """Remember the picture that was uploaded; it takes the place of the member's earlier one."""
     if shown.ticket_id is None:

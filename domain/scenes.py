@@ -5,20 +5,17 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from domain.db import is_duplicate, is_key
-from domain.models import Member, Poster, QrTicket, Scene
+from domain.models import QrTicket, Scene
 from domain.secrets import random_code, short_digest
 
 CODE_LENGTH: Final = 12
 RENEW_BEFORE_DAYS: Final = 5
 """A temporary code with fewer days to live is made anew: a poster sent today must work next week."""
-
-MEDIA_MARGIN_MINUTES: Final = 5
-"""A picture that lapses while the answer is on its way would be a broken one."""
 
 
 def of_member(session: Session, account_id: int, member_id: int, now: datetime) -> Scene:
@@ -70,36 +67,19 @@ def find(session: Session, account_id: int, code: str) -> Scene | None:
     return session.scalar(select(Scene).where(Scene.account_id == account_id, Scene.code == code))
 
 
+def is_fresh(now: datetime) -> ColumnElement[bool]:
+    """The tickets that will still work for some days."""
+    lapses = now + timedelta(days=RENEW_BEFORE_DAYS)
+    return or_(QrTicket.expires_at.is_(None), QrTicket.expires_at > lapses)
+
+
 def live_ticket(session: Session, scene_id: int, now: datetime) -> QrTicket | None:
     """A ticket of this scene that will still work for some days, the longest-lived one."""
-    fresh = or_(
-        QrTicket.expires_at.is_(None), QrTicket.expires_at > now + timedelta(days=RENEW_BEFORE_DAYS)
-    )
     query = (
         select(QrTicket)
-        .where(QrTicket.scene_id == scene_id, fresh)
+        .where(QrTicket.scene_id == scene_id, is_fresh(now))
         .order_by(QrTicket.id.desc())
         .limit(1)
-    )
-    return session.scalar(query)
-
-
-def live_poster(session: Session, account_id: int, openid: str, now: datetime) -> str | None:
-    """The media id of a member's poster, when WeChat still keeps it and its code will still work for some days."""
-    fresh = or_(
-        QrTicket.expires_at.is_(None), QrTicket.expires_at > now + timedelta(days=RENEW_BEFORE_DAYS)
-    )
-    query = (
-        select(Poster.media_id)
-        .join(Member, Member.id == Poster.member_id)
-        .join(QrTicket, QrTicket.id == Poster.qr_ticket_id)
-        .where(
-            Member.account_id == account_id,
-            Member.openid == openid,
-            Member.status == "active",
-            Poster.media_expires_at > now + timedelta(minutes=MEDIA_MARGIN_MINUTES),
-            fresh,
-        )
     )
     return session.scalar(query)
 

@@ -115,15 +115,27 @@ def _beijing(at: str) -> str:
 
 
 def fields_from(content: str, words: Mapping[str, str]) -> dict[str, str]:
-    """Keyword → parameter for a template's text (`{{thing1.DATA}}` with labels). Each parameter once, if possible."""
+    """Keyword → parameter for a template's text (`label{{thing1.DATA}}`): by the label, else by the kind, and of
+    several possible ones by what is not shown yet."""
     fields: dict[str, str] = {}
     for label, kind, number in _KEYWORD.findall(content):
-        wishes = [parameter for pattern, parameter in _LABELS if pattern.search(label)]
-        wishes += [_KINDS.get(kind, "occasion"), "occasion", "status"]
-        known = [wish for wish in wishes if wish in words]
-        fresh = [wish for wish in known if wish not in fields.values()]
-        fields[kind + number] = (fresh or known)[0]
+        meant = [parameter for parameter in _wishes(label) if parameter in words]
+        others = [
+            each for each in (_KINDS.get(kind, "occasion"), "occasion", "status") if each in words
+        ]
+        fresh = [each for each in others if each not in fields.values()]
+        fields[kind + number] = (meant or fresh or others)[0]
     return fields
+
+
+def _wishes(label: str) -> list[str]:
+    """The parameters that a label may mean, likeliest first: what a Chinese compound is comes last (佣金 + 状态)."""
+    found = [(_last_end(pattern, label), parameter) for pattern, parameter in _LABELS]
+    return [parameter for end, parameter in sorted(found, key=lambda one: -one[0]) if end >= 0]
+
+
+def _last_end(pattern: re.Pattern[str], label: str) -> int:
+    return max((match.end() for match in pattern.finditer(label)), default=-1)
 
 
 def card(fields: Mapping[str, str], words: Mapping[str, str]) -> dict[str, str]:

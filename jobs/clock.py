@@ -36,7 +36,7 @@ def doorbells(context: Context) -> list[Tick]:
         Tick("grades", 60, bell(GRADES)),
         Tick("holds", 60, bell(HOLDS)),
         Tick("risk", 300, bell(RISK)),
-        Tick("prune", 3600, bell(PRUNE)),
+        Tick("prune", 600, bell(PRUNE)),
         Tick("alive", alive.EVERY_SECONDS, lambda: alive.say(context.redis, "clock")),
     ]
 

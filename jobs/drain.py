@@ -18,6 +18,7 @@ from domain import outbox
 from domain.outbox import Claimed, Result
 from jobs.process import Process
 from jobs.queues import DRAINS
+from wechat import tokens
 from wechat.errors import (
     AccountMisconfigured,
     OutcomeUnknown,
@@ -33,7 +34,7 @@ MARK_AT_ONCE: Final = 20
 MARK_AFTER_SECONDS: Final = 0.05
 TOKEN_PAUSE: Final = timedelta(seconds=60)
 REPAIR_PAUSE: Final = timedelta(minutes=10)
-DEDUPE_MARGIN: Final = timedelta(seconds=15)
+DEDUPED: Final = timedelta(seconds=outbox.DEDUPE_SECONDS - outbox.DEDUPE_MARGIN_SECONDS)
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ Prepare = Callable[[Process, Sequence[Claimed]], Deliver]
 def drain(process: Process, topic: str, prepare: Prepare, *, chunk: int = 500) -> int:
     """Send what is due of `topic`, until nothing is, or time is up, or another job waits; how many rows were marked."""
     marked = 0
+    database, now = process.context.database, process.context.clock.now()
+    database.transact(lambda session: outbox.doubt(session, topic, now))
     give_up = time.monotonic() + DRAIN_SECONDS
     while time.monotonic() < give_up and not process.stopping.is_set():
         found = _Chunk(process, topic, chunk).drain(prepare)
@@ -131,7 +134,8 @@ class _Chunk:
         except Exception as error:
             # Whatever a payload makes our own code raise concerns that row alone: the others must leave.
             _log.exception("outbox row %s (%s) cannot be sent", row.id, row.topic)
-            result = self._failed(row, f"{type(error).__name__}: {error}", outbox.MAX_ATTEMPTS)
+            text = f"{type(error).__name__}: {error}"
+            result = self._failed(row, text, outbox.MAX_ATTEMPTS)
         self._answers.put(result)
 
     def _refused(self, row: Claimed, error: WeChatError) -> Result:
@@ -144,24 +148,24 @@ class _Chunk:
             return self._again(row, now + REPAIR_PAUSE, error=text, counted=False, unsent=True)
         if isinstance(error, TokenRejected):
             return self._again(row, now + TOKEN_PAUSE, error=text, counted=False, unsent=True)
-        if isinstance(error, OutcomeUnknown):
+        if isinstance(error, OutcomeUnknown) and error.path != tokens.PATH:
             return self._unknown(row, text, now)
         if error.permanent:
             return Result(row.id, "dead", error=text)
-        return self._failed(row, text, outbox.PATIENT_ATTEMPTS, unsent=True)
+        return self._failed(row, text, outbox.PATIENT_ATTEMPTS)
 
     def _unknown(self, row: Claimed, text: str, now: datetime) -> Result:
         """Perhaps sent. Inside WeChat's ten minutes the same id may be sent again; after that a person decides."""
         at = outbox.retry_at(row, now)
-        window = timedelta(seconds=outbox.DEDUPE_SECONDS) - DEDUPE_MARGIN
-        if at > (row.first_try_at or now) + window:
+        if at > (row.first_try_at or now) + DEDUPED:
             return Result(row.id, "unsure", error=text)
         return self._again(row, at, error=text)
 
-    def _failed(self, row: Claimed, text: str, attempts: int, *, unsent: bool = False) -> Result:
+    def _failed(self, row: Claimed, text: str, attempts: int) -> Result:
+        """Surely not sent. Again, or never when it has failed so many times."""
         if row.attempts >= attempts:
             return Result(row.id, "dead", error=text)
-        return self._again(row, outbox.retry_at(row, self._now()), error=text, unsent=unsent)
+        return self._again(row, outbox.retry_at(row, self._now()), error=text, unsent=True)
 
     def _again(
         self,

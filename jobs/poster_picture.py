@@ -1,7 +1,8 @@
 """The drawing of a poster: who invites, the account, the code, and until when it works. Pure: words in, JPEG out.
 
 Everything is generated, so no picture of anybody's has to be asked for. The font covers the Chinese of GB 18030's
-first two levels and Latin; marks that it lacks (emoji, other scripts) are left out rather than drawn as boxes.
+first two levels and Latin. Emoji are left out, a single letter that it lacks is a □, and a name with many of them
+gives way to 会员·code: an honest poster rather than a row of boxes.
 """
 
 from __future__ import annotations

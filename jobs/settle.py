@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import Final
 
 from domain import accounts, commissions, tally
@@ -11,6 +12,7 @@ from jobs.process import Process, current
 from jobs.queues import FOLD, SETTLE, Errand
 
 BATCH: Final = 500
+FOLD_BATCH: Final = 2000
 BUDGET_SECONDS: Final = 50
 
 
@@ -21,23 +23,25 @@ def settle_commissions() -> int:
 
 def settle(process: Process, batch: int = BATCH) -> int:
     """One batch of each account in turn, until nothing is due, or time is up, or another job waits."""
-    left = _accounts(process)
+    turn = deque(_accounts(process))
     settled = 0
     give_up = time.monotonic() + BUDGET_SECONDS
-    while left:
-        for account in list(left):
+    while turn:
+        account = turn.popleft()
+        count = _settle_batch(process, account, batch)
+        settled += count
+        if count == batch:
+            turn.append(account)
             if _is_over(process, give_up, SETTLE):
-                return settled
-            now = process.context.clock.now()
-            count = process.context.database.transact(
-                lambda session, account=account, now=now: commissions.settle_due(  # type: ignore[misc]
-                    session, account, now, batch
-                )
-            )
-            settled += count
-            if count < batch:
-                left.remove(account)
+                break
     return settled
+
+
+def _settle_batch(process: Process, account: OpenAccount, batch: int) -> int:
+    now = process.context.clock.now()
+    return process.context.database.transact(
+        lambda session: commissions.settle_due(session, account, now, batch)
+    )
 
 
 def fold_tallies() -> int:
@@ -45,18 +49,17 @@ def fold_tallies() -> int:
     return fold(current())
 
 
-def fold(process: Process) -> int:
+def fold(process: Process, batch: int = FOLD_BATCH) -> int:
     """Fold until nothing is unfolded, or time is up, or another job waits."""
     folded = 0
     give_up = time.monotonic() + BUDGET_SECONDS
-    while not _is_over(process, give_up, FOLD):
-        try:
-            count = process.context.database.transact(tally.fold)
-        except tally.FoldedBySomebodyElse:
-            break  # another worker is at it: there is nothing to repair
-        if count == 0:
-            break
-        folded += count
+    try:
+        while count := process.context.database.transact(lambda s: tally.fold(s, batch)):
+            folded += count
+            if count < batch or _is_over(process, give_up, FOLD):
+                break
+    except tally.FoldedBySomebodyElse:
+        pass  # another worker is at it: there is nothing to repair
     return folded
 
 
@@ -68,6 +71,7 @@ def _accounts(process: Process) -> list[OpenAccount]:
 
 
 def _is_over(process: Process, give_up: float, errand: Errand) -> bool:
+    """Asked after a full batch, never before the first: two errands that make room for each other would do nothing."""
     if process.stopping.is_set() or time.monotonic() > give_up:
         return True
     return process.leave_room(errand)

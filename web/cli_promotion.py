@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import click
-from flask import Flask
 from flask.cli import AppGroup
 from sqlalchemy.orm import Session
 
@@ -451,7 +450,5 @@ def confirm_signal(slug: str, signal: int, reason: str) -> dict[str, Any]:
     )
 
 
-def register(app: Flask) -> None:
-    """Add the commands to `flask`."""
-    for command in (grade, promoter, hold, watch):
-        app.cli.add_command(command)
+COMMANDS: Final = (grade, promoter, hold, watch)
+"""What app.py adds to `flask`."""

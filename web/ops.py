@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import redis
-from flask import Blueprint, Flask, Response, current_app, jsonify
+from flask import Blueprint, Response, current_app, jsonify
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import NotFound
 
-import migrations
 from config import ConfigError
 from context import Context
 from domain import outbox
@@ -26,11 +25,6 @@ ALIVE: Final = "banyan:alive:"
 PROCESSES: Final = ("clock", "worker:fast", "worker:bulk")
 
 blueprint = Blueprint("ops", __name__)
-
-
-def register(app: Flask) -> None:
-    """Serve /healthz, /readyz and /metrics."""
-    app.register_blueprint(blueprint)
 
 
 @blueprint.get("/healthz")
@@ -72,6 +66,8 @@ def _reach_database() -> bool:
 
 
 def _check_migrations() -> bool:
+    import migrations  # Alembic is a quarter of the time in which a worker starts
+
     with context().database.reading() as session:
         return migrations.is_current(session.connection())
 

@@ -18,13 +18,13 @@ import pytest
 
 from config import Settings, load_settings
 from context import Context, open_context
-from domain import accounts, members, notices
+from domain import accounts, members, notices, outbox
 from domain.accounts import OpenAccount
 from domain.db import Database
 from domain.models import Outbox
 from jobs.process import Process
 from jobs.queues import connect
-from tests.support.servers import MASTER_KEY, ROOT, Simulator
+from tests.support.servers import MASTER_KEY, ROOT, Simulator, set_clock
 from tests.support.waiting import until
 
 APP_ID = "wxjobs0000000001"
@@ -41,6 +41,7 @@ class Shop:
     environ: dict[str, str]
     folder: Path
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _offset: float = 0.0
 
     @property
     def database(self) -> Database:
@@ -83,8 +84,6 @@ class Shop:
 
     def rows(self, *states: str) -> list[Outbox]:
         """Outbox rows in these states, or all."""
-        from domain import outbox
-
         wanted = states or ("pending", "claimed", "done", "dead", "unsure")
         return self.database.read(lambda session: outbox.list_rows(session, states=wanted, limit=10_000))  # fmt: skip
 
@@ -103,6 +102,15 @@ class Shop:
         return [
             one["value"] for card in self.cards(openid) for one in card["fields"] if one["label"] == "订单编号"
         ]  # fmt: skip
+
+    def fault(self, **faults: Any) -> None:
+        """What WeChat does wrong from now on; the other faults stay as they are."""
+        self.simulator.post("/_sim/faults", **faults)
+
+    def move_clock(self, seconds: float) -> None:
+        """Everybody's clock, the simulator's too, is `seconds` later than before."""
+        self._offset += seconds
+        set_clock(self.simulator.clock_file, self._offset)
 
     def calls(self, path: str) -> list[dict[str, Any]]:
         """Calls of this API that reached the simulator."""
@@ -128,7 +136,7 @@ class Shop:
     def output(self) -> str:
         return "\n".join(each.read_text() for each in sorted(self.folder.glob("process-*.log")))
 
-    def wait_for(self, ask: Callable[[], Any], seconds: float = 20.0) -> Any:
+    def wait_for(self, ask: Callable[[], Any], seconds: float = 90.0) -> Any:
         """The first true answer; on failure with what the processes said."""
         try:
             return until(ask, seconds)
@@ -142,7 +150,7 @@ class Shop:
                 process.send_signal(signal.SIGCONT)
                 process.terminate()
         for process in self.processes:
-            process.wait(20)
+            process.wait(60)
 
 
 @pytest.fixture
