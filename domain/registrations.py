@@ -73,7 +73,7 @@ def accrue(
         return 0
     day = day_of(now)
     _COUNT(session, promoter_id, day)
-    if _PEOPLE(session, promoter_id, day).scalar_one() > settings.registration_daily_cap:
+    if _PEOPLE(session, promoter_id, day).one().people > settings.registration_daily_cap:
         return 0
     amount = settings.registration_reward_fen
     due_at = to_db(now + timedelta(days=settings.registration_hold_days))

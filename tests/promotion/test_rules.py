@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import event, select
@@ -23,7 +24,7 @@ def give_grade(world: World, name: str, grade: str) -> None:
     world.do(write)
 
 
-def publish(world: World, **more: object) -> None:
+def publish(world: World, **more: Any) -> None:
     world.do(
         lambda s: rules.add(
             s, world.account.id, max_total_bps=3000, depth=3, effective_at=START - timedelta(days=1), actor="test",
