@@ -10,6 +10,7 @@ import bot.view
 import jobs.cli
 import web.api
 import web.cli
+import web.cli_promotion
 import web.errors
 import web.ops
 import web.pay
@@ -20,6 +21,7 @@ from context import Context, open_context
 BLUEPRINTS = (bot.view.blueprint, web.ops.blueprint, web.pay.blueprint)
 COMMANDS = (
     *web.cli.COMMANDS,
+    *web.cli_promotion.COMMANDS,
     web.payout_cli.merchant,
     web.payout_cli.withdrawal,
     bot.cli.spool_commands,

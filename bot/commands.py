@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from bot import withdrawals
 from bot.visit import Answer, Picture, Visit
-from domain import explain, members, outbox, posters
+from domain import explain, members, outbox, posters, promoters
 from domain.errors import Invalid
 from domain.members import Summary
 from domain.money import yuan
@@ -30,6 +30,8 @@ class Command:
     help_key: str = ""
     aliases: tuple[str, ...] = ()
     argument: re.Pattern[str] | None = None
+    qualification: str = ""
+    """Shown in the help of accounts with this qualification only."""
 
 
 def answer(visit: Visit, said: str, kind: str) -> Answer:
@@ -94,7 +96,44 @@ def earnings(visit: Visit, _argument: str) -> Answer:
     )
     if summary.available_fen < 0:
         text += "\n\n" + words("earnings.debt", debt=yuan(-summary.available_fen))
+    if not _is_qualified(visit):
+        text += "\n\n" + words("earnings.not_qualified")
     return text
+
+
+def _is_qualified(visit: Visit) -> bool:
+    """Whether the member may earn; asks nothing where everybody may."""
+    account, openid = visit.account, visit.push.openid
+    if account.settings.qualification == promoters.EVERYONE:
+        return True
+    return visit.read(
+        lambda session: promoters.is_qualified(
+            session, account.settings, members.get(session, account.id, openid)
+        )
+    )
+
+
+def apply(visit: Visit, message: str) -> Answer:
+    """申请推广: ask to become a promoter where the account approves them, else say how one becomes one."""
+    words, settings, now = visit.words, visit.account.settings, visit.now
+
+    def work(session: Session) -> str:
+        join(session, visit)
+        member = members.get(session, visit.account.id, visit.push.openid)
+        if member.status != "active":
+            return words("promoter.suspended")
+        if promoters.is_qualified(session, settings, member):
+            everyone = settings.qualification == promoters.EVERYONE
+            return words("promoter.open" if everyone else "promoter.is_one")
+        if settings.qualification == promoters.BY_FIRST_ORDER:
+            return words("promoter.first_order")
+        if settings.qualification == promoters.BY_SPENDING:
+            return words("promoter.spent", amount=yuan(settings.qualification_spent_fen))
+        waits = member.promoter == promoters.APPLIED
+        promoters.apply(session, member, message=message, now=now)
+        return words("promoter.waiting" if waits else "promoter.applied")
+
+    return visit.transact(work)
 
 
 def _summary(visit: Visit) -> Summary:
@@ -237,7 +276,11 @@ def poster(visit: Visit, _argument: str) -> Answer:
 def helping(visit: Visit, _argument: str) -> Answer:
     """帮助: every command in one line."""
     words = visit.words
-    lines = [words(command.help_key) for command in COMMANDS if command.help_key]
+    lines = [
+        words(command.help_key)
+        for command in COMMANDS
+        if command.help_key and command.qualification in {"", visit.account.settings.qualification}
+    ]
     return "\n".join([words("help.head"), *lines])
 
 
@@ -254,6 +297,14 @@ COMMANDS: Final = (
     Command("我的海报", poster, "help.poster", aliases=("海报",)),
     Command(
         "昵称", nickname, "help.nickname", argument=re.compile(r"[\s:：]+(.{1,200})", re.DOTALL)
+    ),
+    Command(
+        "申请推广",
+        apply,
+        "help.apply",
+        aliases=("我要推广",),
+        argument=re.compile(r"[\s:：]+(.{1,190})", re.DOTALL),
+        qualification=promoters.BY_APPROVAL,
     ),
     Command("退订", mute, "help.mute", aliases=("td",)),
     Command("订阅", unmute),

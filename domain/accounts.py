@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 from sqlalchemy import select, update
@@ -18,6 +20,41 @@ from domain.secrets import Keyring
 
 MODES: Final = ("plain", "compatible", "safe")
 BIND_POLICIES: Final = ("first_touch", "protected", "last_touch")
+QUALIFICATIONS: Final = ("everyone", "approved", "first_order", "spent")
+
+RISK_LIMITS: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        # How many days the questions look back, and how long a signal and its holds wait for a person.
+        "window_days": 7,
+        "review_days": 30,
+        # Friends of one promoter who left again, in people and as a percentage of those who came.
+        "churn_people": 10,
+        "churn_percent": 50,
+        "churn_holds": 1,
+        # Friends of one promoter who came within so many seconds.
+        "velocity_people": 60,
+        "velocity_seconds": 60,
+        "velocity_holds": 0,
+        # Members whose orders share a payer, a phone or an address.
+        "shared_people": 3,
+        "shared_holds": 1,
+        # Orders paid by somebody who earns by them, and lines of single friends who all buy.
+        "self_paid_orders": 3,
+        "ring_holds": 1,
+        # Refunded orders of one promoter's friends, in number and as a percentage.
+        "refund_orders": 5,
+        "refund_percent": 50,
+        "refund_holds": 0,
+        # Members who withdraw under one phone number or one name.
+        "identity_people": 2,
+        "name_people": 4,
+        "identity_holds": 0,
+        # platform.md 13: people in one chain at which the merchant is told, once.
+        "chain_people": 30,
+    }
+)
+"""What risk.py looks for; an account's `risk` setting replaces single numbers, 0 switches a question off, and
+`*_holds` says whether commissions wait for the review."""
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _TOKEN = re.compile(r"[A-Za-z0-9]{3,32}")
@@ -36,6 +73,9 @@ class Settings:
     shortfall: what a claw-back beyond the balance does: "debt", "capped" (by debt_cap_fen) or "absorbed".
     registration_reward_fen: flat, one level, 0 is off (platform.md 13); daily cap in people, hold in days.
     commissions_stopped: nothing settles while this is set.
+    qualification: who may earn (promoters.py), with `qualification_spent_fen` for "spent".
+    risk: other limits than RISK_LIMITS, by name.
+    alert_webhook, alert_openids: where staff hear of risk signals (jobs/alerts.py).
     withdraw_*: smallest and largest amount, how many and how much a member may ask for on one day.
     withdraw_fee_bps, withdraw_tax_bps: withheld from what is paid out, each as a posting of its own.
     audit_above_fen: larger withdrawals wait for a person, smaller ones are paid at once.
@@ -66,6 +106,11 @@ class Settings:
     second_above_fen: int = 500_000
     payout_method: str = "wechat"
     linked_apps: tuple[str, ...] = field(default=())
+    qualification: str = "everyone"
+    qualification_spent_fen: int = 0
+    alert_webhook: str = ""
+    alert_openids: tuple[str, ...] = field(default=())
+    risk: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Settings:
@@ -73,7 +118,8 @@ class Settings:
         unknown = sorted(set(values) - {item.name for item in fields(cls)})
         if unknown:
             raise Invalid("unknown settings", keys=unknown)
-        made = cls(**{**values, "linked_apps": tuple(values.get("linked_apps", ()))})
+        lists = {name: tuple(values.get(name, ())) for name in ("linked_apps", "alert_openids")}
+        made = cls(**{**values, **lists})
         wrong = [
             name
             for name, right in (
@@ -82,6 +128,9 @@ class Settings:
                 ("shortfall", made.shortfall in {"debt", "capped", "absorbed"}),
                 ("max_total_bps", 0 < made.max_total_bps <= 10_000),
                 ("payout_method", made.payout_method in {"wechat", "offline"}),
+                ("qualification", made.qualification in QUALIFICATIONS),
+                ("alert_webhook", _is_webhook(made.alert_webhook)),
+                ("risk", _are_limits(made.risk)),
                 ("withdraw_fee_bps", made.withdraw_fee_bps + made.withdraw_tax_bps < 10_000),
             )
             if not right
@@ -98,6 +147,21 @@ class Settings:
 
     def as_json(self) -> str:
         return to_json(asdict(self))
+
+    def risk_limit(self, name: str) -> int:
+        """A limit of risk.py: the account's own number, or ours."""
+        return self.risk.get(name, RISK_LIMITS[name])
+
+
+def _is_webhook(address: str) -> bool:
+    return not address or address.startswith(("https://", "http://"))
+
+
+def _are_limits(limits: Mapping[str, Any]) -> bool:
+    return isinstance(limits, dict) and all(
+        name in RISK_LIMITS and isinstance(number, int) and number >= 0
+        for name, number in limits.items()
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from domain.accounts import OpenAccount
 from domain.db import Sql, changed, to_db
 from domain.errors import LedgerBroken
 from domain.ledger import Entry
-from domain.models import Commission, Hold
-from domain.money import remaining_after_refund, share
+from domain.models import Commission
+from domain.money import remaining_after_refund
 from domain.rules import PlanLine, RuleVersion, Share, Upline, earners_of, plan
 from domain.tally import Changes
 
@@ -49,9 +49,17 @@ class Accruing:
     lines: Sequence[PlanLine]
     due_at: datetime | None
     first_purchase: bool
+    own: Upline | None = None
 
     def shares(self) -> list[Share]:
-        return plan(self.rule, self.buyer_id, self.uplines, self.lines)
+        return plan(self.rule, self.buyer_id, self.uplines, self.lines, self.own)
+
+    def due_of(self, one: Share) -> str | None:
+        """When a share is due, as the database stores it: grades may have freeze periods of their own."""
+        if self.due_at is None or self.rule is None:
+            return None
+        longer = self.rule.freeze_days_of(one.grade) - self.rule.freeze_days
+        return to_db(self.due_at + timedelta(days=longer))
 
 
 _INSERT = Sql(
@@ -76,12 +84,11 @@ def accrue(session: Session, account_id: int, orders: Sequence[Accruing], now: d
                 upline.member_id, upline.level,
                 orders=1, spent_fen=order.paid_fen, buyers=1 if order.first_purchase else 0,
             )  # fmt: skip
-        due_at = None if order.due_at is None else to_db(order.due_at)
         earned: dict[tuple[int, int], int] = defaultdict(int)
         for earner_id, one in _within_budget(order):
             rows.append(
                 (account_id, order.order_id, one.line_no, one.level, earner_id, one.base_fen, one.rate_bps,
-                 one.share_bps, one.amount_fen, due_at, at)
+                 one.share_bps, one.amount_fen, order.due_of(one), at)
             )  # fmt: skip
             key = f"accrue-{order.order_id}-{one.line_no}-{one.level}"
             entries.append(
@@ -118,9 +125,7 @@ def _within_budget(order: Accruing) -> list[tuple[int, Share]]:
     for _, one in earners:
         paid[one.line_no] += one.amount_fen
     for line in order.lines:
-        allowed = line.base_fen
-        if order.rule is not None and not order.rule.grades:
-            allowed = share(line.base_fen, (line.terms or order.rule.terms).total_bps)
+        allowed = 0 if order.rule is None else order.rule.most_fen(line)
         if paid[line.line_no] > allowed:
             raise LedgerBroken(
                 "commissions exceed the budget", order=order.order_no, line_no=line.line_no
@@ -133,11 +138,27 @@ def _within_budget(order: Accruing) -> list[tuple[int, Share]]:
 _START_FREEZE = Sql(
     "UPDATE commission SET due_at = ? WHERE order_id = ? AND status = ? AND due_at IS NULL"
 )
+_START_FREEZE_OF = Sql(
+    "UPDATE commission SET due_at = ? WHERE order_id = ? AND status = ? AND due_at IS NULL AND member_id IN (??)"
+)
 
 
-def start_freeze(session: Session, order_id: int, due_at: datetime) -> None:
-    """The order is completed: its frozen commissions settle at `due_at`, unless payment set that already."""
-    _START_FREEZE(session, to_db(due_at), order_id, FROZEN)
+def start_freeze(
+    session: Session,
+    order_id: int,
+    completed_at: datetime,
+    version: RuleVersion,
+    earners: Sequence[Upline],
+) -> None:
+    """The order is completed: its frozen commissions settle after the freeze period, unless payment set that already.
+    `earners` are those of its snapshot: grades may have freeze periods of their own."""
+    for grade, days in version.grade_freeze_days.items():
+        of_grade = [one.member_id for one in earners if one.grade == grade]
+        if of_grade:
+            due_at = to_db(completed_at + timedelta(days=days))
+            _START_FREEZE_OF.among(session, (due_at, order_id, FROZEN), of_grade)
+    due_at = to_db(completed_at + timedelta(days=version.freeze_days))
+    _START_FREEZE(session, due_at, order_id, FROZEN)
 
 
 _DUE = Sql(
@@ -149,6 +170,7 @@ _DUE_ROWS = (
     " WHERE status = 'frozen' AND id IN (??) ORDER BY id"
 )
 _DUE_LOCKED = Sql(_DUE_ROWS + " FOR UPDATE", sqlite=_DUE_ROWS)
+_HELD = Sql("SELECT open_key FROM hold WHERE open_key IN (??)")
 _SETTLE = Sql(
     "UPDATE commission SET status = 'settled', settled_at = ? WHERE status = 'frozen' AND id IN (??)"
 )
@@ -163,7 +185,10 @@ def settle_due(session: Session, account: OpenAccount, now: datetime, limit: int
     if account.settings.commissions_stopped:
         return 0
     candidates = [row.id for row in _DUE(session, account.id, FROZEN, to_db(now), limit)]
-    due = _DUE_LOCKED.among(session, (), candidates).all() if candidates else []
+    locked = _DUE_LOCKED.among(session, (), candidates).all() if candidates else []
+    # Asked again under the locks: a hold locks its commission first (holds.py), so it is seen here or comes after us.
+    held = {row.open_key for row in _HELD.among(session, (), [row.id for row in locked])}
+    due = [row for row in locked if row.id not in held]
     if not due:
         return 0
     if changed(_SETTLE.among(session, (to_db(now),), [row.id for row in due])) != len(due):
@@ -202,26 +227,6 @@ def settle_due(session: Session, account: OpenAccount, now: datetime, limit: int
     return len(due)
 
 
-def hold(
-    session: Session,
-    commission_id: int,
-    *,
-    reason: str,
-    actor: str,
-    now: datetime,
-    expires_at: datetime | None = None,
-) -> Hold:
-    """Keep a frozen commission from settling until somebody releases it; one open hold a commission."""
-    commission = session.get_one(Commission, commission_id)
-    row = Hold(
-        account_id=commission.account_id, commission_id=commission_id, open_key=commission_id, reason=reason,
-        actor=actor, at=now, expires_at=expires_at,
-    )  # fmt: skip
-    session.add(row)
-    session.flush()
-    return row
-
-
 # --- taking back ----------------------------------------------------------------------------------------------------
 
 _OF_LINES = (
@@ -254,9 +259,7 @@ def take_back(
     locked = _OF_LINES_LOCKED.among(session, (order_id,), sorted(refunded_by_line)).all()
     taken = []
     for row in locked:
-        kept = remaining_after_refund(
-            row.base_fen, refunded_by_line[row.line_no], row.rate_bps, row.share_bps
-        )
+        kept = left_after_refund(row, refunded_by_line[row.line_no])
         amount = row.amount_fen - row.clawed_fen - kept
         if amount > 0:
             taken.append((row, amount, kept))
@@ -285,6 +288,15 @@ def take_back(
     )
     notices.tell(session, news.as_list(), now)
     return sorted({one.member_id for one in entries if one.source == ledger.AVAILABLE})
+
+
+def left_after_refund(commission: Any, refunded_fen: int) -> int:
+    """What a commission keeps when `refunded_fen` of its line has been refunded in all: its rate of what was not
+    refunded, and never more than it was, which is less than its rate when a cap made it so."""
+    left = remaining_after_refund(
+        commission.base_fen, refunded_fen, commission.rate_bps, commission.share_bps
+    )
+    return min(left, int(commission.amount_fen))
 
 
 class _TakenNews:

@@ -19,9 +19,9 @@ from domain import orders, rules
 from domain.bindings import display_name
 from domain.commissions import FROZEN, SETTLED
 from domain.db import Sql, from_db, maybe_from_db
-from domain.models import Commission, Hold, Member, Order, OrderLine
-from domain.money import BPS, percent, yuan
-from domain.rules import RuleVersion, Share
+from domain.models import Commission, Grade, Hold, Member, Order, OrderLine
+from domain.money import BPS, percent, share, yuan
+from domain.rules import RuleVersion, Share, Terms
 from domain.texts import Words, day, minute
 
 SEARCHED_PURCHASES: Final = 500
@@ -102,7 +102,9 @@ def _state(
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """Everything a commission's amount follows from. `bound_at`: when the buyer was bound, as the order kept it;
-    `own`: the earner is the buyer; `product_terms`: the product's rates went before the rule's."""
+    `own`: the earner is the buyer; `product_terms`: the product's rates went before the rule's; `grade`: the name of
+    the earner's grade, if it had rates of its own; `cap_fen`: what the rule allows one commission; `review`: the last
+    hold."""
 
     commission_id: int
     kind: str
@@ -125,6 +127,15 @@ class Explanation:
     rule_id: int | None = None
     rule_effective_at: datetime | None = None
     product_terms: bool = False
+    grade: str = ""
+    cap_fen: int = 0
+    review: Hold | None = None
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether the rule's cap made the amount smaller."""
+        whole = share(self.base_fen, self.rate_bps, self.share_bps)
+        return 0 < self.cap_fen == self.amount_fen < whole
 
     @property
     def exact_yuan(self) -> str:
@@ -141,7 +152,8 @@ class Explanation:
 
 def explain(session: Session, commission: Commission) -> Explanation:
     """The facts behind a commission."""
-    held = session.scalar(select(Hold.id).where(Hold.open_key == commission.id)) is not None
+    last_hold = select(Hold).where(Hold.commission_id == commission.id).order_by(Hold.id.desc())
+    review = session.scalar(last_hold.limit(1))
     base: dict[str, Any] = {
         "commission_id": commission.id,
         "kind": commission.kind,
@@ -154,7 +166,8 @@ def explain(session: Session, commission: Commission) -> Explanation:
         "status": commission.status,
         "due_at": commission.due_at,
         "settled_at": commission.settled_at,
-        "held": held,
+        "held": review is not None and review.open_key is not None,
+        "review": review,
     }
     if commission.order_id is None:
         friend = _name(session, commission.joined_member_id)
@@ -176,7 +189,25 @@ def _of_order(session: Session, commission: Commission) -> dict[str, Any]:
         "rule_id": order.rule_id,
         "rule_effective_at": None if rule is None else rule.effective_at,
         "product_terms": line.terms is not None,
+        "grade": _grade_with_rates(session, order, line, rule, commission.member_id),
+        "cap_fen": 0 if rule is None else rule.cap_fen,
     }
+
+
+def _grade_with_rates(
+    session: Session, order: Order, line: OrderLine, rule: RuleVersion | None, member_id: int
+) -> str:
+    """The name of the earner's grade at that time, if the terms that paid had rates for it; else ""."""
+    chain = [orders.own_in(order.uplines, order.member_id), *orders.uplines_in(order.uplines)]
+    code = next((one.grade for one in chain if one and one.member_id == member_id), "")
+    if line.terms is not None:
+        graded = {name for name, _ in Terms.from_value(json.loads(line.terms)).grades}
+    else:
+        graded = set() if rule is None else set(rule.grades)
+    if code not in graded:
+        return ""
+    name = select(Grade.name).where(Grade.account_id == order.account_id, Grade.code == code)
+    return session.scalar(name) or code
 
 
 def _name(session: Session, member_id: int | None) -> str:
@@ -207,14 +238,32 @@ def text_of(words: Words, facts: Explanation) -> str:
             _rate_line(words, facts, level),
             words("why.sum", base=yuan(facts.base_fen), rate=_rate(facts), exact=facts.exact_yuan),
         ]
-        if facts.is_rounded:
+        if facts.is_capped:
+            amount = yuan(facts.amount_fen)
+            lines.append(words("why.capped", cap=yuan(facts.cap_fen), amount=amount))
+        elif facts.is_rounded:
             lines.append(words("why.rounded", amount=yuan(facts.amount_fen)))
-    if facts.clawed_fen:
-        kept = yuan(facts.amount_fen - facts.clawed_fen)
-        lines.append(words("why.taken", taken=yuan(facts.clawed_fen), kept=kept))
+    lines += _changes(words, facts)
     state = _state(words, facts.status, facts.due_at, facts.settled_at, facts.held)
     lines.append(words("why.state", state=state))
     return "\n".join(lines)
+
+
+def _changes(words: Words, facts: Explanation) -> list[str]:
+    """What made it less, or makes it wait."""
+    review = facts.review
+    if review is not None and review.outcome == "refused":
+        return [words("why.refused", reason=review.note or "")]
+    if review is not None and review.open_key is not None:
+        kind = review.reason.removeprefix("risk-")
+        reason = words(f"risk.{kind}") if review.signal_id is not None else review.reason
+        return [words("why.held", reason=reason, until=words.by(review.expires_at))]
+    if not facts.clawed_fen:
+        return []
+    if facts.kind == "registration":
+        return [words("why.left", friend=facts.friend)]
+    kept = yuan(facts.amount_fen - facts.clawed_fen)
+    return [words("why.taken", taken=yuan(facts.clawed_fen), kept=kept)]
 
 
 def _buyer_line(words: Words, facts: Explanation, level: str) -> str:
@@ -235,6 +284,8 @@ def _rate_line(words: Words, facts: Explanation, level: str) -> str:
         line = words("why.rule", effective_at=effective_at, rule=rule, level=level, rate=rate)
     if facts.share_bps != BPS:
         line = words("why.share", pool=line, level=level, part=percent(facts.share_bps))
+    if facts.grade:
+        line += "\n" + words("why.grade", grade=facts.grade)
     return line
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from domain import bindings, events
+from domain import bindings, events, registrations
 from domain.accounts import OpenAccount
 from domain.bindings import PAID_LEVELS, Person, display_name
 from domain.db import Sql, changed, is_duplicate, is_key, maybe_from_db, to_db
@@ -220,9 +220,26 @@ def follow(
         referrer, refused = bindings.by_scan(
             session, account, person, scene_code, by_follow, push_key, changes, now
         )
+        if referrer is not None and is_new:
+            _reward_registration(session, account, person, changes, now)
     _set_following(session, person.id, True, created, changes)
     changes.write(session)
     return Touch(person.id, person.name, is_new=is_new, referrer=referrer, refused=refused)
+
+
+_REFERRER = Sql("SELECT referrer_id FROM member WHERE id = ?")
+
+
+def _reward_registration(
+    session: Session, account: OpenAccount, person: Person, changes: Changes, now: datetime
+) -> None:
+    """拉新奖励 for whoever this new follower was just bound to; no statement while it is off."""
+    if account.settings.registration_reward_fen:
+        registrations.accrue(
+            session, account,
+            promoter_id=_REFERRER(session, person.id).one().referrer_id,
+            joined_id=person.id, joined_name=person.name, changes=changes, now=now,
+        )  # fmt: skip
 
 
 def scan(
@@ -346,7 +363,8 @@ _UPLINES = Sql("SELECT level, ancestor_id FROM relation WHERE descendant_id = ? 
 def _set_following(
     session: Session, member_id: int, following: bool, created: int, changes: Changes
 ) -> bool:
-    """Follow state goes by the greatest CreateTime, a tie by the later arrival; whether it changed."""
+    """Follow state goes by the greatest CreateTime, a tie by the later arrival; whether it changed. Whoever leaves in
+    the hold window takes their registration reward along."""
     unfollowed_at = None if following else to_db(_at(created))
     turned = changed(
         _FOLLOW_STATE(session, following, created, unfollowed_at, member_id, created, following)
@@ -356,6 +374,8 @@ def _set_following(
         return False
     for row in _UPLINES(session, member_id):
         changes.add(row.ancestor_id, row.level, following=1 if following else -1)
+    if not following:
+        registrations.void_for(session, member_id, _at(created), changes)
     return True
 
 
@@ -378,6 +398,7 @@ def _erase_personal_data(session: Session, member_id: int) -> None:
             email=None,
             email_index=None,
             real_name=None,
+            real_name_index=None,
         )
     )
 
@@ -425,7 +446,7 @@ def set_contact(
     email: str | None = None,
     real_name: str | None = None,
 ) -> None:
-    """Keep contact data encrypted, phone and mail with a blind index for look-up; None leaves a value as it is.
+    """Keep contact data encrypted, with blind indexes for look-up and comparison; None leaves a value as it is.
     Raises `Invalid` for what cannot be a phone number or an address."""
     values: dict[str, Any] = {}
     if phone is not None:
@@ -440,6 +461,7 @@ def set_contact(
         values["email_index"] = keyring.blind_index(email.lower(), "email")
     if real_name is not None:
         values["real_name"] = keyring.seal(real_name, f"member/{member_id}/real_name")
+        values["real_name_index"] = keyring.blind_index("".join(real_name.split()), "real_name")
     if values and not changed(
         session.execute(update(Member).where(Member.id == member_id).values(**values))
     ):

@@ -26,6 +26,19 @@ WITHDRAWAL_CONFIRM: Final = "withdrawal_confirm"
 WITHDRAWAL_REMIND: Final = "withdrawal_remind"
 WITHDRAWAL_PAID: Final = "withdrawal_paid"
 WITHDRAWAL_FAILED: Final = "withdrawal_failed"
+REGISTRATION_REWARD: Final = "registration_reward"
+REGISTRATION_VOIDED: Final = "registration_voided"
+COMMISSION_HELD: Final = "commission_held"
+COMMISSION_RELEASED: Final = "commission_released"
+COMMISSION_REFUSED: Final = "commission_refused"
+GRADE_UP: Final = "grade_up"
+GRADE_DOWN: Final = "grade_down"
+PROMOTER_APPROVED: Final = "promoter_approved"
+PROMOTER_REJECTED: Final = "promoter_rejected"
+PROMOTER_SUSPENDED: Final = "promoter_suspended"
+PROMOTER_REINSTATED: Final = "promoter_reinstated"
+RISK_ALERT: Final = "risk_alert"
+"""For staff, not for members: the template of jobs/alerts.py."""
 OCCASIONS: Final = (
     FRIEND_JOINED,
     COMMISSION_ACCRUED,
@@ -39,6 +52,18 @@ OCCASIONS: Final = (
     WITHDRAWAL_REMIND,
     WITHDRAWAL_PAID,
     WITHDRAWAL_FAILED,
+    REGISTRATION_REWARD,
+    REGISTRATION_VOIDED,
+    COMMISSION_HELD,
+    COMMISSION_RELEASED,
+    COMMISSION_REFUSED,
+    GRADE_UP,
+    GRADE_DOWN,
+    PROMOTER_APPROVED,
+    PROMOTER_REJECTED,
+    PROMOTER_SUSPENDED,
+    PROMOTER_REINSTATED,
+    RISK_ALERT,
 )
 
 PARAMETERS: Final = (

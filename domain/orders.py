@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from operator import attrgetter
 from typing import Any, Final
 
@@ -16,8 +17,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from domain import commissions, events, products, refunds, rules
-from domain.accounts import OpenAccount
+from domain import commissions, events, products, promoters, refunds, rules
+from domain.accounts import OpenAccount, Settings
 from domain.bindings import display_name
 from domain.commissions import Accruing
 from domain.db import Sql, changed, is_duplicate, is_key, maybe_from_db, to_db, to_json
@@ -27,6 +28,7 @@ from domain.rules import PlanLine, RuleVersion, Terms, Upline
 from domain.secrets import digest, short_digest
 
 MAX_LINES: Final = 200
+CLUES: Final = frozenset({"payer", "phone", "ship_to"})
 MAX_TITLE: Final = 190
 MAX_FEN: Final = 10_000_000_000
 """A hundred million yuan: what a field of an order may hold."""
@@ -55,13 +57,18 @@ class PaidLine:
 
 @dataclass(frozen=True, slots=True)
 class PaidOrder:
-    """A paid order as the shop reports it."""
+    """A paid order as the shop reports it.
+
+    `clues` are optional: who paid (an openid of this account), and the shop's own hashes of the phone and the address,
+    equal for equal ones; by kind "payer", "phone", "ship_to". Only risk.py reads them.
+    """
 
     order_no: str
     buyer: Buyer
     lines: tuple[PaidLine, ...]
     paid_at: datetime
     shipping_fen: int = 0
+    clues: tuple[tuple[str, str], ...] = ()
 
     @property
     def paid_fen(self) -> int:
@@ -81,18 +88,12 @@ class PaidOrder:
             "openid": self.buyer.openid, "unionid": self.buyer.unionid, "app_id": self.buyer.app_id,
         }  # fmt: skip
         paid_at = self.paid_at.astimezone(UTC).isoformat()
-        return digest(to_json([self.order_no, buyer, lines, self.shipping_fen, paid_at]))
+        parts = [self.order_no, buyer, lines, self.shipping_fen, paid_at]
+        return digest(to_json([*parts, sorted(self.clues)] if self.clues else parts))
 
     def check(self, account: OpenAccount) -> None:
         """`Invalid` for what no shop can mean: no lines, a line twice, amounts out of range, nobody as the buyer."""
-        named = (
-            self.buyer.openid,
-            self.buyer.unionid,
-            self.buyer.app_id,
-            *(one.sku for one in self.lines),
-        )
-        if not all(is_key(key) for key in (self.order_no, *named) if key is not None):
-            raise Invalid("a number or a name has 1 to 64 ASCII characters", order_no=self.order_no)
+        self._check_names()
         if any(len(line.title) > MAX_TITLE for line in self.lines):
             raise Invalid("a title has at most 190 characters", order_no=self.order_no)
         numbers = [line.line_no for line in self.lines]
@@ -109,23 +110,35 @@ class PaidOrder:
         if foreign and self.buyer.app_id not in account.settings.linked_apps:
             raise Invalid("this app is not linked to the account", app_id=self.buyer.app_id)
 
+    def _check_names(self) -> None:
+        """What is compared with keys must be able to be one."""
+        buyer = self.buyer.openid, self.buyer.unionid, self.buyer.app_id
+        others = [*(line.sku for line in self.lines), *(value for _, value in self.clues)]
+        if not all(is_key(key) for key in (self.order_no, *buyer, *others) if key is not None):
+            raise Invalid("a number or a name has 1 to 64 ASCII characters", order_no=self.order_no)
+        kinds = [kind for kind, _ in self.clues]
+        if not set(kinds) <= CLUES or len(set(kinds)) != len(kinds):
+            raise Invalid("a clue is a payer, a phone or a ship_to", order_no=self.order_no)
+
 
 @dataclass(slots=True)
 class _Known:
-    """A buyer who is a member, with the chain above as it is now."""
+    """A buyer who is a member, with the chain above as it is now; `own` is how they would earn themselves."""
 
     id: int
     name: str
     bought: bool
     bound_at: datetime | None
     uplines: list[Upline]
+    own: Upline
 
 
 # --- who bought -----------------------------------------------------------------------------------------------------
 
 _BUYERS = (
-    "SELECT {key} AS buyer_key, b.id, b.code, b.nickname, b.first_paid_at, b.bound_at, r.level, u.id AS upline_id,"
-    " u.status, u.grade FROM {source} LEFT JOIN relation r ON r.descendant_id = b.id"
+    "SELECT {key} AS buyer_key, b.id, b.code, b.nickname, b.first_paid_at, b.bound_at, b.status AS own_status,"
+    " b.grade AS own_grade, b.promoter AS own_promoter, r.level, u.id AS upline_id, u.status, u.grade, u.promoter,"
+    " u.first_paid_at AS upline_paid_at FROM {source} LEFT JOIN relation r ON r.descendant_id = b.id"
     " LEFT JOIN member u ON u.id = r.ancestor_id WHERE {where} ORDER BY b.id, r.level"
 )
 _BY_OPENID = Sql(
@@ -147,11 +160,18 @@ _NEVER_PAID = Sql("UPDATE member SET first_paid_at = NULL WHERE id IN (??)")
 _FIRST_PAID = Sql("UPDATE member SET first_paid_at = ? WHERE id = ? AND first_paid_at IS NULL")
 
 
-def _buyers(session: Session, account: OpenAccount, wanted: Sequence[Buyer]) -> dict[Buyer, _Known]:
-    """Those of the buyers who are members; one statement for each way of naming them that occurs."""
+def _buyers(
+    session: Session,
+    account: OpenAccount,
+    wanted: Sequence[Buyer],
+    first: Collection[int] = frozenset(),
+) -> dict[Buyer, _Known]:
+    """Those of the buyers who are members; one statement for each way of naming them that occurs. The ids in `first`
+    have bought nothing before what is being recorded."""
     found: dict[Buyer, _Known] = {}
+    look_up = partial(_look_up, account.settings, first)
     by_openid = [one for one in wanted if one.openid and one.app_id in {None, account.app_id}]
-    found |= _look_up(
+    found |= look_up(
         _BY_OPENID.among(session, (account.id,), {one.openid for one in by_openid}),
         by_openid,
         "openid",
@@ -161,28 +181,56 @@ def _buyers(session: Session, account: OpenAccount, wanted: Sequence[Buyer]) -> 
     }:
         of_app = [one for one in wanted if one.app_id == app_id]
         rows = _BY_APP.among(session, (account.id, app_id), {one.openid for one in of_app})
-        found |= _look_up(rows, of_app, "openid")
+        found |= look_up(rows, of_app, "openid")
     by_unionid = [one for one in wanted if one.unionid and one not in found]
     if by_unionid:
         rows = _BY_UNIONID.among(session, (account.id,), {one.unionid for one in by_unionid})
-        found |= _look_up(rows, by_unionid, "unionid")
+        found |= look_up(rows, by_unionid, "unionid")
+    if account.settings.qualification == promoters.BY_SPENDING:
+        _qualify_by_spending(session, account.settings, found.values())
     return found
 
 
-def _look_up(rows: Any, wanted: Sequence[Buyer], attribute: str) -> dict[Buyer, _Known]:
+def _look_up(
+    settings: Settings,
+    first: Collection[int],
+    rows: Any,
+    wanted: Sequence[Buyer],
+    attribute: str,
+) -> dict[Buyer, _Known]:
     known: dict[str, _Known] = {}
     for row in rows:
         person = known.get(row.buyer_key)
         if person is None:
             name = display_name(row.nickname, row.code)
             bought = row.first_paid_at is not None
+            before = bought and row.id not in first
+            refusal = promoters.refusal(settings, row.own_status, row.own_promoter, before)
             person = known[row.buyer_key] = _Known(
-                row.id, name, bought, maybe_from_db(row.bound_at), []
-            )
+                row.id, name, bought, maybe_from_db(row.bound_at), [], Upline(row.id, 1, row.own_grade, refusal)
+            )  # fmt: skip
         if row.level is not None:
-            refusal = "" if row.status == "active" else rules.SUSPENDED
+            bought = row.upline_paid_at is not None
+            refusal = promoters.refusal(settings, row.status, row.promoter, bought)
             person.uplines.append(Upline(row.upline_id, row.level, row.grade, refusal))
     return {one: known[key] for one in wanted if (key := getattr(one, attribute)) in known}
+
+
+def _qualify_by_spending(session: Session, settings: Settings, people: Collection[_Known]) -> None:
+    """Lift the refusal of those who have spent enough before what is being recorded."""
+    chains = [[person.own, *person.uplines] for person in people]
+    refused = {
+        one.member_id for chain in chains for one in chain if one.refusal == rules.NOT_QUALIFIED
+    }
+    enough = promoters.spent_enough(session, settings, refused)
+
+    def lifted(one: Upline) -> Upline:
+        lift = one.refusal == rules.NOT_QUALIFIED and one.member_id in enough
+        return replace(one, refusal="") if lift else one
+
+    for person in people:
+        person.own = lifted(person.own)
+        person.uplines = [lifted(one) for one in person.uplines]
 
 
 def _mark_first_purchases(
@@ -200,9 +248,8 @@ def _mark_first_purchases(
         member_id for member_id in fresh if changed(_FIRST_PAID(session, to_db(now), member_id))
     }
     if fresh:
-        known |= _buyers(
-            session, account, [buyer for buyer, person in known.items() if not person.bought]
-        )
+        again = [buyer for buyer, person in known.items() if not person.bought]
+        known |= _buyers(session, account, again, first)
     return known, first
 
 
@@ -216,6 +263,9 @@ _INSERT = Sql(
 _INSERT_LINE = Sql(
     "INSERT INTO order_line (order_id, line_no, sku, title, quantity, unit_price_fen, paid_fen, refunded_fen, terms)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?)"
+)
+_INSERT_CLUE = Sql(
+    "INSERT INTO order_clue (order_id, kind, account_id, value, at) VALUES (?, ?, ?, ?, ?)"
 )
 _IDS = Sql("SELECT order_no, id FROM orders WHERE account_id = ? AND order_no IN (??)")
 _HASHES = Sql("SELECT order_no, content_hash FROM orders WHERE account_id = ? AND order_no IN (??)")
@@ -263,6 +313,7 @@ def record_paid(
         session, account.id, {line.sku for order in new for line in order.lines if line.sku}
     )
     _write_lines(session, new, ids, terms)
+    _write_clues(session, account.id, new, ids)
     accruing = []
     for order in new:
         buyer = known.get(order.buyer)
@@ -280,7 +331,7 @@ def record_paid(
             accruing.append(
                 Accruing(
                     ids[order.order_no], order.order_no, buyer.id, buyer.name, order.paid_fen, version, buyer.uplines,
-                    lines, due_at, buyer.id in first,
+                    lines, due_at, buyer.id in first, buyer.own,
                 )
             )  # fmt: skip
             first.discard(buyer.id)  # two orders of one new buyer in a batch: one new buyer
@@ -340,7 +391,7 @@ def _row(
     return (
         account.id, order.order_no, order.content_hash(), channel, buyer.id if buyer else None,
         order.buyer.openid, order.buyer.unionid, order.buyer.app_id, order.paid_fen, order.shipping_fen,
-        version.id if version else None, snapshot(buyer.uplines, buyer.bound_at) if buyer else None,
+        version.id if version else None, snapshot(buyer.uplines, buyer.bound_at, buyer.own) if buyer else None,
         to_db(order.paid_at), to_db(now),
     )  # fmt: skip
 
@@ -359,6 +410,18 @@ def _write_lines(
             for line in order.lines
         ],
     )  # fmt: skip
+
+
+def _write_clues(
+    session: Session, account_id: int, orders: Sequence[PaidOrder], ids: dict[str, int]
+) -> None:
+    """Nothing, and no statement, when the shop sends none."""
+    rows = [
+        (ids[order.order_no], kind, account_id, value, to_db(order.paid_at))
+        for order in orders
+        for kind, value in order.clues
+    ]
+    _INSERT_CLUE.many(session, rows)
 
 
 def _check_repeats(session: Session, account: OpenAccount, orders: Sequence[PaidOrder]) -> set[str]:
@@ -398,10 +461,16 @@ def _record_purchases(
 # --- the snapshot ---------------------------------------------------------------------------------------------------
 
 
-def snapshot(uplines: Sequence[Upline], bound_at: datetime | None) -> str:
-    """The chain above the buyer when the order was paid, as the order keeps it for ever."""
+def snapshot(
+    uplines: Sequence[Upline], bound_at: datetime | None, own: Upline | None = None
+) -> str:
+    """The chain above the buyer when the order was paid, as the order keeps it for ever; `own`: the buyer's grade and
+    refusal, kept when there is something to keep."""
     chain = [[one.level, one.member_id, one.grade, one.refusal] for one in uplines]
-    return to_json({"bound_at": None if bound_at is None else bound_at.isoformat(), "chain": chain})
+    kept: dict[str, Any] = {"bound_at": bound_at and bound_at.isoformat(), "chain": chain}
+    if own is not None and (own.grade or own.refusal):
+        kept["own"] = [own.grade, own.refusal]
+    return to_json(kept)
 
 
 def uplines_in(stored: str | None) -> list[Upline]:
@@ -414,10 +483,19 @@ def uplines_in(stored: str | None) -> list[Upline]:
     ]
 
 
+def own_in(stored: str | None, buyer_id: int | None) -> Upline | None:
+    """The buyer of a stored snapshot as an earner of their own order."""
+    if stored is None or buyer_id is None:
+        return None
+    grade, refusal = json.loads(stored).get("own", ("", ""))
+    return Upline(buyer_id, 1, grade, refusal)
+
+
 def shares_of(session: Session, order: Order, lines: Sequence[OrderLine]) -> list[rules.Share]:
     """The plan of a stored order, computed again from its snapshot: also who earns nothing, and why."""
     version = None if order.rule_id is None else rules.get_version(session, order.rule_id)
-    return rules.plan(version, order.member_id, uplines_in(order.uplines), plan_lines(lines))
+    own = own_in(order.uplines, order.member_id)
+    return rules.plan(version, order.member_id, uplines_in(order.uplines), plan_lines(lines), own)
 
 
 def plan_lines(lines: Sequence[OrderLine]) -> list[PlanLine]:
@@ -446,8 +524,11 @@ def complete(
     if changed(_COMPLETE(session, "completed", to_db(completed_at), order.id, "paid")):
         session.refresh(order)
         if order.rule_id is not None and order.member_id is not None:
-            days = rules.get_version(session, order.rule_id).freeze_days
-            commissions.start_freeze(session, order.id, completed_at + timedelta(days=days))
+            version = rules.get_version(session, order.rule_id)
+            earners = [*uplines_in(order.uplines), own_in(order.uplines, order.member_id)]
+            commissions.start_freeze(
+                session, order.id, completed_at, version, [one for one in earners if one]
+            )
     elif order.status != "completed":
         raise Invalid("only a paid order can be completed", order_no=order_no, status=order.status)
     return order
@@ -479,7 +560,9 @@ def attach_waiting(session: Session, account: OpenAccount, member: Member, now: 
     accruing = []
     for order in waiting:
         if not changed(
-            _ATTACH(session, person.id, snapshot(person.uplines, person.bound_at), order.id)
+            _ATTACH(
+                session, person.id, snapshot(person.uplines, person.bound_at, person.own), order.id
+            )
         ):
             continue  # another follow of the same person was first
         session.refresh(order)
@@ -573,6 +656,7 @@ def _accruing(
     return Accruing(
         order.id, order.order_no, person.id, person.name, order.paid_fen, version, uplines_in(order.uplines),
         plan_lines(lines_of(session, order.id)), due_at, first_purchase,
+        own_in(order.uplines, order.member_id),
     )  # fmt: skip
 
 

@@ -25,7 +25,8 @@ POSTER: Final = "poster"
 PROFILE: Final = "profile"
 PAYOUT: Final = "payout"
 WEBHOOK: Final = "webhook"
-TOPICS: Final = (NOTICE, POSTER, PROFILE, WEBHOOK)
+ALERT: Final = "alert"
+TOPICS: Final = (NOTICE, POSTER, PROFILE, PAYOUT, WEBHOOK, ALERT)
 
 LEASE_SECONDS: Final = 90
 DEDUPE_SECONDS: Final = 600

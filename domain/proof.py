@@ -15,13 +15,15 @@ from typing import Any, Final
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
-from domain import ledger
+from domain import ledger, registrations
 from domain.bindings import PAID_LEVELS
+from domain.commissions import left_after_refund
 from domain.db import Sql
 from domain.models import (
     Balance,
     Clawback,
     Commission,
+    Hold,
     Member,
     Notice,
     Order,
@@ -32,8 +34,7 @@ from domain.models import (
     Rule,
     Withdrawal,
 )
-from domain.money import remaining_after_refund
-from domain.orders import plan_lines, uplines_in
+from domain.orders import own_in, plan_lines, uplines_in
 from domain.rules import RuleVersion, Share, earners_of, get_version, plan
 from domain.tally import COLUMNS, Figures
 
@@ -46,6 +47,8 @@ LEGAL_MOVES: Final = frozenset(
         ("accrue", ledger.COMMISSION, ledger.FROZEN),
         ("settle", ledger.FROZEN, ledger.AVAILABLE),
         ("void", ledger.FROZEN, ledger.COMMISSION),
+        ("refuse", ledger.FROZEN, ledger.COMMISSION),
+        ("left", ledger.FROZEN, ledger.COMMISSION),
         ("clawback", ledger.AVAILABLE, ledger.COMMISSION),
         ("absorb", ledger.COMMISSION, ledger.AVAILABLE),
         ("hold", ledger.AVAILABLE, ledger.WITHDRAWING),
@@ -112,6 +115,7 @@ def ledger_check(session: Session, progress: Progress = _silent) -> Report:
     posted = _check_postings(session, report, progress)
     _check_balances(session, report, progress)
     _check_orders(session, report, progress)
+    _check_registrations(session, report, progress)
     _check_withdrawals(session, report, progress)
     _check_causes(session, report, posted)
     _check_absorbed(session, report)
@@ -220,6 +224,7 @@ def _check_orders(session: Session, report: Report, progress: Progress) -> None:
         )
         posted = _posted(session, [row for group in rows.values() for row in group], taken)
         refunded_by = _refunded(session, above, last)
+        refused = _refused(session, [row for group in rows.values() for row in group])
         for order in orders:
             _check_order(session, report, order, lines.get(order.id, []), rows.get(order.id, []))
             _check_refunds(report, order, lines.get(order.id, []), refunded_by)
@@ -228,7 +233,8 @@ def _check_orders(session: Session, report: Report, progress: Progress) -> None:
                 refunded = {
                     line.line_no: line.refunded_fen for line in lines.get(row.order_id or 0, [])
                 }
-                _check_commission(report, row, refunded, taken.get(row.id, []), posted)
+                gone = taken.get(row.id, [])
+                _check_commission(report, row, refunded, gone, posted, refused.get(row.id))
         _check_notices(session, report, [row for group in rows.values() for row in group])
         report.count("orders", len(orders))
         report.count("commissions", sum(len(group) for group in rows.values()))
@@ -265,7 +271,8 @@ def _check_order(
     expected: list[Share] = []
     if order.member_id is not None and order.status in {"paid", "completed"}:
         version = _version(session, report, order)
-        shares = plan(version, order.member_id, uplines_in(order.uplines), plan_lines(lines))
+        own = own_in(order.uplines, order.member_id)
+        shares = plan(version, order.member_id, uplines_in(order.uplines), plan_lines(lines), own)
         expected = [one for _, one in earners_of(shares)]
     planned = sorted(
         (s.line_no, s.level, s.member_id, s.base_fen, s.rate_bps, s.share_bps, s.amount_fen)
@@ -357,23 +364,39 @@ def _postings_by_key(session: Session, keys: Sequence[str]) -> dict[str, tuple[i
     return found
 
 
+def _refused(session: Session, rows: Sequence[Commission]) -> dict[int, int]:
+    """What a person's refusal took from each of these commissions, from the postings of its hold; 0 when that posting
+    is missing."""
+    voided = [row.id for row in rows if row.status == "voided"]
+    holds: dict[str, int] = {}
+    for start in range(0, len(voided), CHUNK):
+        query = select(Hold.id, Hold.commission_id).where(
+            Hold.commission_id.in_(voided[start : start + CHUNK]), Hold.outcome == "refused"
+        )
+        holds |= {f"refuse-{hold_id}": commission for hold_id, commission in session.execute(query)}
+    found = _postings_by_key(session, sorted(holds))
+    return {commission: found.get(key, (0, 0))[1] for key, commission in holds.items()}
+
+
 def _check_commission(
     report: Report,
     row: Commission,
     refunded: dict[int, int],
     taken: Sequence[Clawback],
     posted: dict[str, tuple[int, int]],
+    refused: int | None,
 ) -> None:
-    """Accrued and settled once with the right amounts, and reduced by exactly what its refunds ask."""
+    """Accrued and settled once with the right amounts, and reduced by exactly what its refunds ask, or a refusal."""
     name = f"commission/{row.id}"
     accrue, settle = _keys(row)
     report.compare("accrual", name, (row.member_id, row.amount_fen), posted.get(accrue))
     voided = sum(one.amount_fen for one in taken if one.from_bucket == ledger.FROZEN)
-    left = remaining_after_refund(
-        row.base_fen, refunded.get(row.line_no or 0, 0), row.rate_bps, row.share_bps
-    )
+    left = left_after_refund(row, refunded.get(row.line_no or 0, 0))
+    if refused is not None:
+        left = 0
     report.compare("refunds", name, row.amount_fen - left, row.clawed_fen)
-    report.compare("clawbacks", name, row.clawed_fen, sum(one.amount_fen for one in taken))
+    all_taken = sum(one.amount_fen for one in taken) + (refused or 0)
+    report.compare("clawbacks", name, row.clawed_fen, all_taken)
     for one in taken:
         report.compare("clawbacks", name, (row.member_id, one.amount_fen), posted.get(_key(one)))
     expected = None
@@ -387,13 +410,50 @@ def _check_commission(
 
 def _check_notices(session: Session, report: Report, rows: Sequence[Commission]) -> None:
     """Everybody who earned by an order was to be told."""
-    wanted = {f"accrued-{row.order_id}-{row.member_id}" for row in rows}
+    _check_told(session, report, {f"accrued-{row.order_id}-{row.member_id}" for row in rows})
+
+
+def _check_told(session: Session, report: Report, wanted: set[str]) -> None:
     known: set[str] = set()
     for start in range(0, len(wanted), CHUNK):
         part = sorted(wanted)[start : start + CHUNK]
         known |= set(session.scalars(select(Notice.notice_key).where(Notice.notice_key.in_(part))))
     for key in sorted(wanted - known):
         report.differs("notices", key, "a notice", None)
+
+
+def _check_registrations(session: Session, report: Report, progress: Progress) -> None:
+    """Every registration reward was for a friend, once, told, and has exactly the postings of its state."""
+    report.counts.setdefault("registrations", 0)
+    for above, last in _chunks(session, Commission.joined_member_id):
+        chunk = _between(select(Commission), Commission.joined_member_id, above, last)
+        rows = list(session.scalars(chunk))
+        refused = _refused(session, rows)
+        keys = [key for row in rows for key in _registration_keys(row)]
+        posted = _postings_by_key(session, keys)
+        wanted = {f"registration-{row.member_id}-{row.joined_member_id}" for row in rows}
+        _check_told(session, report, wanted)
+        for row in rows:
+            accrue, settle, void = _registration_keys(row)
+            name, whole = f"commission/{row.id}", (row.member_id, row.amount_fen)
+            settled = row.status == "settled"
+            left_early = row.status == "voided" and row.id not in refused
+            report.compare("accrual", name, whole, posted.get(accrue))
+            report.compare("settlement", name, whole if settled else None, posted.get(settle))
+            report.compare("registration", name, whole if left_early else None, posted.get(void))
+            if row.id in refused:
+                report.compare("registration", name, row.amount_fen, refused[row.id])
+            shape = (row.kind, row.level, row.order_id, row.clawed_fen)
+            taken = row.amount_fen if row.status == "voided" else 0
+            report.compare("registration", name, ("registration", 1, None, taken), shape)
+        report.count("registrations", len(rows))
+        session.expunge_all()
+        progress("registrations", report.counts["registrations"])
+
+
+def _registration_keys(row: Commission) -> tuple[str, str, str]:
+    accrue = registrations.accrual_key(row.member_id, row.joined_member_id or 0)
+    return accrue, f"settle-{row.id}", registrations.void_key(row.id)
 
 
 _WITHDRAWAL_POSTINGS: Final = {
@@ -435,10 +495,17 @@ def _check_withdrawals(session: Session, report: Report, progress: Progress) -> 
 
 def _check_causes(session: Session, report: Report, posted: dict[str, int]) -> None:
     """No posting without its cause. That every cause has its posting was shown by key, so equal numbers are enough."""
-    commissions = select(func.count()).select_from(Commission).where(Commission.kind == "order")
+    commissions = select(func.count()).select_from(Commission)
     clawbacks = select(func.count()).select_from(Clawback)
     withdrawals = select(func.count()).select_from(Withdrawal)
     paid = withdrawals.where(Withdrawal.status == "paid")
+    refused = select(func.count()).select_from(Hold).where(Hold.outcome == "refused")
+    refused_here = select(Hold.id).where(
+        Hold.commission_id == Commission.id, Hold.outcome == "refused"
+    )
+    left = commissions.where(
+        Commission.kind == "registration", Commission.status == "voided", ~refused_here.exists()
+    )
     for reason, query in (
         ("accrue", commissions),
         ("settle", commissions.where(Commission.status.in_(["settled", "clawed_back"]))),
@@ -449,6 +516,8 @@ def _check_causes(session: Session, report: Report, posted: dict[str, int]) -> N
         ("paid", paid),
         ("fee", paid.where(Withdrawal.fee_fen > 0)),
         ("tax", paid.where(Withdrawal.tax_fen > 0)),
+        ("refuse", refused),
+        ("left", left),
     ):
         found = posted.get(reason, 0)
         report.compare("causes", f"postings of {reason}", session.scalar(query), found)

@@ -53,6 +53,21 @@ TEXTS: Final[Mapping[str, str]] = MappingProxyType(
         "state.voided": "已失效",
         "state.clawed_back": "已追回",
         "date.unknown": "没有记录",
+        "date.latest": "最晚 {date} ",
+        "date.open": "我们会尽快",
+        "grade.none": "普通会员",
+        # --- why a commission is being reviewed: never an accusation
+        "risk.churn": "近期有较多新朋友关注后又离开",
+        "risk.velocity": "短时间内有很多新朋友加入",
+        "risk.shared_payer": "几位朋友的订单由同一人付款",
+        "risk.shared_phone": "几位朋友的订单使用同一个电话",
+        "risk.shared_address": "几位朋友的订单寄往同一个地址",
+        "risk.self_paid": "有朋友的订单由您付款",
+        "risk.ring": "几位互相邀请的会员近期都有订单",
+        "risk.refunds": "近期有较多订单退款",
+        "risk.same_phone": "几位会员用同一个电话提现",
+        "risk.same_name": "几位会员用同一个姓名提现",
+        "risk.chain_people": "一条推荐链上的人数达到提醒线",
         # --- my team, my earnings
         "team.head": "我的团队 {people} 人\n还在关注 {following} 人\n买过东西 {buyers} 人\n一共消费 ¥{spent}",
         "team.level": "{level} {people} 人\n　关注 {following}，买过 {buyers}，消费 ¥{spent}",
@@ -84,7 +99,12 @@ TEXTS: Final[Mapping[str, str]] = MappingProxyType(
         "why.rounded": "不足一分的部分舍去，得 ¥{amount}",
         "why.taken": "订单退了款，相应收回 ¥{taken}，还有 ¥{kept}",
         "why.state": "现在：{state}",
-        "why.registration": "邀请新朋友 {friend} 的奖励 ¥{amount}",
+        "why.registration": "邀请新朋友 {friend} 的奖励 ¥{amount}：定额，只奖励直接邀请人",
+        "why.grade": "您当时的等级「{grade}」有自己的比例",
+        "why.capped": "规则规定每笔佣金最多 ¥{cap}，所以是 ¥{amount}",
+        "why.held": "复核原因：{reason}，{until}有结果",
+        "why.refused": "经复核不予结算：{reason}。有疑问请联系客服，我们会再看一遍",
+        "why.left": "{friend} 在奖励到期前取消了关注，奖励失效",
         "why.no_such": "没有第 {n} 笔。回复「明细」看有哪些。",
         "why.nothing": "您还没有佣金。\n朋友扫您的海报关注并下单后，再来问我。",
         "why.none_head": "订单 {order_no}（{paid_at} 付款，¥{paid}）没有给您带来佣金：",
@@ -143,6 +163,16 @@ TEXTS: Final[Mapping[str, str]] = MappingProxyType(
         "mute.off": "好的，有新朋友和新佣金会通知您。\n不想收就回复「退订」。",
         "poster.coming": "正在制作您的海报，马上就发给您。",
         "poster.suspended": "您的推广资格已暂停，现在不能制作海报。有疑问请联系客服。",
+        # --- promoters
+        "promoter.applied": "收到您的推广申请，审核后会通知您。",
+        "promoter.waiting": "您的推广申请正在审核，请稍等。",
+        "promoter.is_one": "您已经是推广员，把「我的海报」发给朋友就可以了。",
+        "promoter.open": "不用申请，人人都可以推广：回复「我的海报」就可以开始。",
+        "promoter.first_order": "买过一单就自动成为推广员，不用申请。",
+        "promoter.spent": "累计消费满 ¥{amount} 就自动成为推广员，不用申请。",
+        "promoter.suspended": "您的推广资格已暂停，有疑问请联系客服。",
+        "earnings.not_qualified": "您还没有推广资格，朋友下单暂时没有佣金。回复「申请推广」看怎么获得。",
+        "help.apply": "「申请推广」成为推广员",
         # --- help and everything else
         "help.head": "您可以点菜单，或者回复：",
         "help.team": "「我的团队」各级有多少朋友",
@@ -171,6 +201,17 @@ TEXTS: Final[Mapping[str, str]] = MappingProxyType(
         "notice.withdrawal_remind": "还没有确认收款 ¥{net}，{confirm_by} 之后会退回",
         "notice.withdrawal_paid": "提现 ¥{amount} 已打款，到手 ¥{net}",
         "notice.withdrawal_failed": "提现 ¥{amount} 没有成功：{failure}。金额已退回可提现",
+        "notice.registration_reward": "新朋友 {friend} 关注了我们，您得到邀请奖励 ¥{amount}，{days} 天后结算",
+        "notice.registration_voided": "{friend} 取消了关注，邀请奖励 ¥{amount} 失效",
+        "notice.commission_held": "您有佣金正在例行复核：{reason}。复核期间暂不结算，{until}有结果，不影响您继续推广",
+        "notice.commission_released": "复核完成，{count} 笔佣金恢复正常，到期照常结算，谢谢您的耐心",
+        "notice.commission_refused": "{count} 笔佣金共 ¥{amount} 经复核不予结算：{reason}。有疑问请联系客服",
+        "notice.grade_up": "恭喜，您的等级升为「{grade}」，之后的订单按新等级计佣",
+        "notice.grade_down": "您的等级由「{before}」变为「{grade}」，已有的佣金不变",
+        "notice.promoter_approved": "您的推广申请通过了，回复「我的海报」就可以开始",
+        "notice.promoter_rejected": "您的推广申请没有通过：{reason}。您可以再次申请",
+        "notice.promoter_suspended": "您的推广资格已暂停：{reason}。已有的收益不变，有疑问请联系客服",
+        "notice.promoter_reinstated": "您的推广资格已恢复，朋友的新订单照常有佣金",
     }
 )
 
@@ -227,13 +268,21 @@ class Words:
                 values[name.removesuffix("_fen")] = yuan(value)
             elif name in {"at", "confirm_by"}:
                 values[name] = minute(datetime.fromisoformat(value))
-            elif name == "level":
-                values[name] = self(f"level.{value}")
             elif name == "failure":
                 values[name] = self.failure(value)
+            elif name == "signal":
+                values["reason"] = self(f"risk.{value}")
+            elif name == "until":
+                values[name] = self.by(value and datetime.fromisoformat(value))
+            elif name in {"grade", "before"}:
+                values[name] = value or self("grade.none")
             else:
                 values[name] = str(value)
         return values
+
+    def by(self, instant: datetime | None) -> str:
+        """By when something will be known."""
+        return self("date.open") if instant is None else self("date.latest", date=day(instant))
 
 
 def day(instant: datetime) -> str:

@@ -22,7 +22,7 @@ from domain.accounts import OpenAccount
 from domain.db import Sql, changed, to_db, to_json
 from domain.errors import Conflict, DomainError, Invalid, NotFound
 from domain.ledger import Entry
-from domain.models import Balance, Member, Notice, Withdrawal, WithdrawalApproval
+from domain.models import Balance, Member, Notice, RiskSignal, Withdrawal, WithdrawalApproval
 from domain.money import share
 from domain.secrets import short_digest
 
@@ -138,7 +138,8 @@ def request(
     """Ask for money. `client_token` (a MsgId, a form's token) makes a repeat the same request.
 
     Raises `Invalid` (amount out of range, member suspended), `NotEnough`, `LimitReached`, and `Conflict` for the same
-    token with another amount. Up to the account's limit it is approved at once, unless `audited` asks for a person.
+    token with another amount. Up to the account's limit it is approved at once, unless `audited` or an open risk signal
+    about the member asks for a person.
     """
     # The balance row is the queue of this member's requests: whoever holds it sees all that came before.
     ledger.lock_available(session, [member.id])
@@ -178,7 +179,8 @@ def request(
         now,
     )
     _tell(session, withdrawal, notices.WITHDRAWAL_REQUESTED, now)
-    if amount_fen <= settings.audit_above_fen and not audited:
+    small = amount_fen <= settings.audit_above_fen and not audited
+    if small and not _is_watched(session, member.id):
         approve(session, account, withdrawal.id, actor=AUTOMATIC, now=now)
     return withdrawal
 
@@ -193,6 +195,14 @@ def _check_transfer(member: Member, net_fen: int) -> None:
         raise Invalid(
             "this amount needs the member's real name", reason="name", from_fen=NAME_NEEDED_FEN
         )
+
+
+def _is_watched(session: Session, member_id: int) -> bool:
+    """Whether a risk signal about the member waits for a person: then their withdrawals do, too."""
+    query = select(RiskSignal.id).where(
+        RiskSignal.member_id == member_id, RiskSignal.status == "open"
+    )
+    return session.scalar(query.limit(1)) is not None
 
 
 def find_by_token(session: Session, member_id: int, client_token: str) -> Withdrawal | None:

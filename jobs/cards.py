@@ -31,6 +31,18 @@ _OCCASIONS: Final = {
     notices.WITHDRAWAL_REMIND: ("收款即将过期，请确认", "待确认"),
     notices.WITHDRAWAL_PAID: ("提现已打款", "已打款"),
     notices.WITHDRAWAL_FAILED: ("提现没有成功，金额已退回", "已退回"),
+    notices.REGISTRATION_REWARD: ("获得邀请奖励", "冻结中"),
+    notices.REGISTRATION_VOIDED: ("邀请奖励失效", "已失效"),
+    notices.COMMISSION_HELD: ("佣金例行复核", "复核中"),
+    notices.COMMISSION_RELEASED: ("佣金复核完成", "已恢复"),
+    notices.COMMISSION_REFUSED: ("佣金不予结算", "已失效"),
+    notices.GRADE_UP: ("等级提升", "已生效"),
+    notices.GRADE_DOWN: ("等级变化", "已生效"),
+    notices.PROMOTER_APPROVED: ("推广申请通过", "已通过"),
+    notices.PROMOTER_REJECTED: ("推广申请未通过", "未通过"),
+    notices.PROMOTER_SUSPENDED: ("推广资格暂停", "已暂停"),
+    notices.PROMOTER_REINSTATED: ("推广资格恢复", "已恢复"),
+    notices.RISK_ALERT: ("风险信号待复核", "待复核"),
 }
 _WITHDRAWAL_FIELDS: Final = {
     "thing1": "occasion", "amount2": "amount", "phrase3": "status", "time4": "time",
@@ -51,8 +63,21 @@ DEFAULT_FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
         "thing1": "occasion", "character_string2": "order_no", "amount3": "amount", "time4": "time",
     },
     **dict.fromkeys((each for each in notices.OCCASIONS if each.startswith("withdrawal_")), _WITHDRAWAL_FIELDS),
+    notices.REGISTRATION_REWARD: {"thing1": "friend", "amount2": "amount", "time3": "time"},
+    notices.REGISTRATION_VOIDED: {"thing1": "friend", "amount2": "amount", "time3": "time"},
 }  # fmt: skip
 """For a template whose text WeChat does not tell us: keyword → parameter."""
+_EVENT_FIELDS: Final[Mapping[str, str]] = {
+    "thing1": "occasion",
+    "phrase2": "status",
+    "time3": "time",
+}
+
+
+def default_fields(occasion: str) -> Mapping[str, str]:
+    """Keyword → parameter of an occasion: what happened, its state and when, where there is nothing better."""
+    return DEFAULT_FIELDS.get(occasion, _EVENT_FIELDS)
+
 
 _KEYWORD = re.compile(r"([^\n{}]*)\{\{\s*([A-Za-z_]+?)(\d*)\.DATA\s*\}\}")
 _LABELS: Final = (
@@ -79,6 +104,8 @@ def words_of(payload: Mapping[str, Any]) -> dict[str, str]:
     """
     title, status = _OCCASIONS[payload["occasion"]]
     words = {"occasion": title, "status": status, "time": _beijing(payload["at"])}
+    if payload.get("grade"):
+        words["level"] = str(payload["grade"])
     if "friend" in payload:
         words["friend"] = str(payload["friend"])
     if "order_no" in payload:

@@ -12,7 +12,20 @@ from config import ConfigError, load_settings
 from context import Context, open_context
 from domain import outbox
 from jobs import alive
-from jobs.queues import ASK, DRAINS, FOLD, PRUNE, RECONCILE, SETTLE, Errand, connect, ring
+from jobs.queues import (
+    ASK,
+    DRAINS,
+    FOLD,
+    GRADES,
+    HOLDS,
+    PRUNE,
+    RECONCILE,
+    RISK,
+    SETTLE,
+    Errand,
+    connect,
+    ring,
+)
 from jobs.ticker import Tick, Ticker
 
 
@@ -35,6 +48,9 @@ def doorbells(context: Context) -> list[Tick]:
         Tick("fold", 2, bell(FOLD)),
         Tick("payouts", 5, bell(ASK)),
         Tick("reconcile", 24 * 3600, bell(RECONCILE)),
+        Tick("grades", 60, bell(GRADES)),
+        Tick("holds", 60, bell(HOLDS)),
+        Tick("risk", 300, bell(RISK)),
         Tick("prune", 600, bell(PRUNE)),
         Tick("alive", alive.EVERY_SECONDS, lambda: alive.say(context.redis, "clock")),
     ]

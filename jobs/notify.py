@@ -57,7 +57,7 @@ class Sender:
         fields = self.fields[occasion]
         if fields is None:
             text = self.texts.get(self.template_ids[occasion], "")
-            fields = cards.fields_from(text, words) or cards.DEFAULT_FIELDS[occasion]
+            fields = cards.fields_from(text, words) or cards.default_fields(occasion)
         return cards.card(fields, words)
 
 

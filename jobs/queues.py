@@ -42,12 +42,16 @@ DRAINS: Final = {
     outbox.POSTER: Errand("posters", "jobs.posters.drain_posters", FAST),
     outbox.PROFILE: Errand("profiles", "jobs.profiles.drain_profiles", FAST),
     outbox.PAYOUT: Errand("payouts", "jobs.payouts.drain_payouts", FAST),
+    outbox.ALERT: Errand("alerts", "jobs.alerts.drain_alerts", FAST),
 }
 """Who carries which topic of the outbox."""
 SETTLE: Final = Errand("settle", "jobs.settle.settle_commissions", BULK)
 FOLD: Final = Errand("fold", "jobs.settle.fold_tallies", BULK)
 ASK: Final = Errand("ask-payouts", "jobs.payouts.ask_about_payouts", FAST)
 RECONCILE: Final = Errand("reconcile", "jobs.reconcile.reconcile_payouts", BULK)
+GRADES: Final = Errand("grades", "jobs.upkeep.sweep_grades", BULK)
+HOLDS: Final = Errand("holds", "jobs.upkeep.lapse_holds", BULK)
+RISK: Final = Errand("risk", "jobs.upkeep.watch_risk", BULK)
 PRUNE: Final = Errand("prune", "jobs.prune.prune", BULK)
 
 

@@ -217,7 +217,7 @@ def show_account(slug: str) -> dict[str, Any]:
 @click.argument("changes", nargs=-1, required=True, metavar="SETTING=VALUE…")
 @form
 def set_account(slug: str, changes: tuple[str, ...]) -> dict[str, Any]:
-    """Change settings, such as freeze_from=paid or linked_apps=wx1,wx2."""
+    """Change settings, such as freeze_from=paid, linked_apps=wx1,wx2 or risk=churn_people:20,churn_holds:0."""
     wanted, now = dict(_setting(change) for change in changes), context().clock.now()
 
     def change(session: Session) -> dict[str, Any]:
@@ -252,7 +252,16 @@ def _setting(text: str) -> tuple[str, Any]:
         )
     if str(kinds[name]).startswith("tuple"):
         return name, [part for part in value.split(",") if part]
+    if str(kinds[name]).startswith("dict"):
+        return name, dict(_limit(part) for part in value.split(",") if part)
     return name, value
+
+
+def _limit(text: str) -> tuple[str, int]:
+    name, separator, number = text.partition(":")
+    if not separator or not number.isdecimal():
+        raise click.UsageError(f"{text!r} is not LIMIT:NUMBER, such as churn_people:20")
+    return name, int(number)
 
 
 def _shown(row: models.Account) -> dict[str, Any]:
@@ -347,21 +356,52 @@ def revoke_key(key: str) -> dict[str, Any]:
 rule = AppGroup("rule", help="Commission rules (佣金规则).")
 
 
+def terms_options(command: Callable[P, Any]) -> Callable[P, Any]:
+    """The options that say what a rule pays; `terms_of` reads them."""
+    for option in reversed(
+        (
+            click.option("--rates", required=True, type=Rates(), help="Basis points, level 1 first: 1000,500,200."),
+            click.option("--pool", type=click.IntRange(0, 10_000), help="Then --rates are shares of this pool."),
+            click.option(
+                "--grade", "graded", multiple=True, metavar="GRADE=BPS,…[/DAYS]",
+                help="Other rates, and freeze days, of a grade: gold=1200,600,300/3.",
+            ),
+            click.option("--cap-fen", default=0, type=click.IntRange(0), help="The most of one commission; 0: no cap."),
+            click.option("--freeze-days", default=7, show_default=True, type=click.IntRange(0, 365)),
+        )
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def terms_of(given: dict[str, Any]) -> dict[str, Any]:
+    """What `terms_options` were given, as `rules.add` and `rules.draft` take it."""
+    pool = given["pool"]
+    graded, days = {}, {}
+    for text in given["graded"]:
+        name, rest = _pair(text)
+        rates, _, freeze = rest.partition("/")
+        graded[name] = Terms(Rates().convert(rates, None, None), pool)
+        if freeze and not freeze.isdecimal():
+            raise click.UsageError(f"{text!r} is not GRADE=BPS,…/DAYS")
+        if freeze:
+            days[name] = int(freeze)
+    return {
+        "terms": Terms(given["rates"], pool), "grades": graded, "grade_freeze_days": days,
+        "cap_fen": given["cap_fen"], "freeze_days": given["freeze_days"],
+    }  # fmt: skip
+
+
 @rule.command("add")
 @account_option
-@click.option(
-    "--rates", required=True, type=Rates(), help="Basis points, level 1 first: 1000,500,200."
-)
-@click.option("--freeze-days", default=7, show_default=True, type=click.IntRange(0, 365))
+@terms_options
 @click.option(
     "--effective-at",
     type=Instant(),
     help="Without it: now; of a first rule: the account's opening.",
 )
 @form
-def add_rule(
-    slug: str, rates: tuple[int, ...], freeze_days: int, effective_at: datetime | None
-) -> dict[str, Any]:
+def add_rule(slug: str, effective_at: datetime | None, **given: Any) -> dict[str, Any]:
     """Publish a rule. It is never edited: a later one supersedes it."""
     now = context().clock.now()
 
@@ -372,9 +412,8 @@ def add_rule(
         is_first = not rules.versions_of(session, row.id)
         since = effective_at or (row.created_at if is_first else now).replace(microsecond=0)
         made = rules.add(
-            session, row.id, terms=Terms(rates), max_total_bps=settings.max_total_bps, depth=row.depth,
-            freeze_days=freeze_days, self_purchase=settings.self_purchase, effective_at=since,
-            actor=ACTOR, now=now,
+            session, row.id, max_total_bps=settings.max_total_bps, depth=row.depth,
+            self_purchase=settings.self_purchase, effective_at=since, actor=ACTOR, now=now, **terms_of(given),
         )  # fmt: skip
         audit.record(
             session, row.id, actor=ACTOR, action="rule_added", subject=f"rule/{made.id}",

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from domain import accounts, commissions, explain, members, orders, products, refunds, rules, scenes
+from domain import accounts, explain, holds, members, orders, products, refunds, rules, scenes
 from domain.accounts import OpenAccount
 from domain.db import Database
 from domain.models import Commission, Member
@@ -144,7 +144,7 @@ def test_the_state_has_its_date(shop: Shop) -> None:
     shop.database.transact(lambda s: orders.complete(s, shop.account, "A1", START))
     assert "冻结中，2026-03-08 起结算" in shop.why("anna")
     shop.database.transact(
-        lambda s: commissions.hold(s, _only(s).id, reason="查", actor="staff", now=START)
+        lambda s: holds.hold(s, shop.account.id, _only(s).id, reason="查", actor="staff", now=START)
     )
     assert "冻结中，正在复核" in shop.why("anna")
 

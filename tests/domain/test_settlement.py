@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
-from domain import commissions, ledger, notices
+from domain import commissions, holds, ledger, notices
 from domain.errors import LedgerBroken
 from domain.models import Commission, Posting
 from tests.domain.world import World
@@ -62,7 +62,9 @@ def test_held_commission_waits_and_the_others_settle(chain: World) -> None:
     chain.complete(order)
     held = chain.commissions(order)[0]
     chain.do(
-        lambda s: commissions.hold(s, held.id, reason="怀疑刷单", actor="staff/1", now=chain.now)
+        lambda s: holds.hold(
+            s, chain.account.id, held.id, reason="怀疑刷单", actor="staff/1", now=chain.now
+        )
     )
     chain.later(days=8)
     assert chain.settle() == 2
@@ -74,7 +76,9 @@ def test_held_commission_can_still_be_refunded(chain: World) -> None:
     order = chain.pay("dan", 10_000)
     held = chain.commissions(order)[0]
     chain.do(
-        lambda s: commissions.hold(s, held.id, reason="review", actor="staff/1", now=chain.now)
+        lambda s: holds.hold(
+            s, chain.account.id, held.id, reason="review", actor="staff/1", now=chain.now
+        )
     )
     chain.refund(order, {1: 10_000})
     assert chain.states(order) == ["voided"] * 3

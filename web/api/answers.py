@@ -163,6 +163,7 @@ def product(row: models.Product) -> shapes.Product:
     return shapes.Product(
         sku=row.sku, name=row.name, price_fen=row.price_fen, stock=row.stock,
         rates=levels if pool is None else None, pool=pool, shares=None if pool is None else levels,
+        grades={name: list(own.rates_bps) for name, own in terms.grades} if terms and terms.grades else None,
         updated_at=row.updated_at,
     )  # fmt: skip
 

@@ -135,7 +135,17 @@ def paid_order(body: shapes.OrderIn) -> PaidOrder:
         ),
         body.paid_at,
         body.shipping_fen,
+        _clues(body),
     )  # fmt: skip
+
+
+def _clues(body: shapes.OrderIn) -> tuple[tuple[str, str], ...]:
+    clues = (
+        ("payer", body.payer_openid),
+        ("phone", body.phone_hash),
+        ("ship_to", body.ship_to_hash),
+    )
+    return tuple((kind, value) for kind, value in clues if value is not None)
 
 
 def _order(order_no: str) -> shapes.Order:

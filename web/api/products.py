@@ -62,8 +62,10 @@ def list_products(query: shapes.Page) -> Response:
 
 
 def _terms(body: shapes.ProductIn) -> Terms | None:
-    if body.rates is not None:
-        return Terms(tuple(body.rates))
-    if body.shares is not None:
-        return Terms(tuple(body.shares), body.pool)
-    return None
+    levels = body.rates if body.rates is not None else body.shares
+    if levels is None:
+        return None
+    grades = tuple(
+        (grade, Terms(tuple(own), body.pool)) for grade, own in sorted((body.grades or {}).items())
+    )
+    return Terms(tuple(levels), body.pool, grades)

@@ -56,6 +56,8 @@ PositiveFen = Annotated[int, Field(ge=1, le=MAX_FEN)]
 Number = Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z_.|*@:-]{0,63}$")]
 Name64 = Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
 Sku = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.|*-]{1,64}$")]
+Hash = Annotated[str, Field(pattern=r"^[0-9A-Za-z+/=_-]{8,64}$")]
+Grade = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
 Title = Annotated[str, Field(min_length=1, max_length=190)]
 LineNo = Annotated[int, Field(ge=1, le=MAX_LINE_NO)]
 Bps = Annotated[int, Field(ge=0, le=10_000)]
@@ -176,6 +178,15 @@ class OrderIn(Request):
     lines: list[LineIn] = Field(min_length=1, max_length=MAX_LINES)
     shipping_fen: Fen = Field(default=0, description="Never part of a commission.")
     paid_at: Instant
+    payer_openid: Name64 | None = Field(
+        default=None, description="Who paid, if not the buyer. Only risk signals read it."
+    )
+    phone_hash: Hash | None = Field(
+        default=None, description="Your hash of the phone number: equal for equal ones."
+    )
+    ship_to_hash: Hash | None = Field(
+        default=None, description="Your hash of the address: equal for equal ones."
+    )
 
     @model_validator(mode="after")
     def _names_somebody(self) -> OrderIn:
@@ -347,7 +358,8 @@ class Refund(Answer):
 
 class ProductIn(Request):
     """A product. Its own commission terms, if any, go before the account's rule: `rates` per level (level 1 first), or
-    a `pool` that the levels share by `shares`; all in basis points. Without either the account's rule decides."""
+    a `pool` that the levels share by `shares`; all in basis points. Without either the account's rule decides. `grades`
+    are other rates, or other shares of the same pool, for promoters of a grade."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -366,9 +378,12 @@ class ProductIn(Request):
     rates: Levels | None = None
     pool: Bps | None = None
     shares: Levels | None = None
+    grades: dict[Grade, Levels] | None = None
 
     @model_validator(mode="after")
     def _one_kind_of_terms(self) -> ProductIn:
+        if self.grades is not None and self.rates is None and self.shares is None:
+            raise ValueError("grades go with rates or shares")
         if (self.pool is None) != (self.shares is None):
             raise ValueError("pool and shares go together")
         if self.rates is not None and self.pool is not None:
@@ -384,6 +399,7 @@ class Product(Answer):
     rates: list[int] | None
     pool: int | None
     shares: list[int] | None
+    grades: dict[str, list[int]] | None
     updated_at: Moment
 
 

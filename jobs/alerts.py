@@ -1,0 +1,94 @@
+"""Staff hear of risk signals: a webhook of the merchant's, and a template message to staff openids; both, one or none.
+
+The message to a webhook is JSON: {"account", "signal", "kind", "member", "evidence", "holds", "at"}. It may come
+twice, with the same `signal`. https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+import requests
+
+from domain import notices
+from domain.accounts import OpenAccount
+from domain.outbox import ALERT, Claimed
+from domain.secrets import short_digest
+from domain.texts import TEXTS
+from jobs import cards
+from jobs.drain import Deliver, Done, drain
+from jobs.process import Process, current
+from wechat import api
+from wechat.errors import RecipientRefused, Retryable
+
+WEBHOOK_SECONDS: Final = 5.0
+NOBODY: Final = "no_channel"
+"""Why an alert was done without a message: the account has named neither an address nor a person."""
+
+
+def drain_alerts() -> int:
+    """RQ's way in: tell what is due."""
+    return drain(current(), ALERT, prepare)
+
+
+def prepare(process: Process, rows: Sequence[Claimed]) -> Deliver:
+    """Answers with the function that tells one alert to everybody whom its account named."""
+    accounts = {row.account_id: process.account(row.account_id) for row in rows}
+
+    def deliver(row: Claimed) -> Done:
+        account = accounts[row.account_id]
+        told = False
+        if account.settings.alert_webhook:
+            post(account, row)
+            told = True
+        if account.settings.alert_openids:
+            told = send_cards(process, account, row) or told
+        return Done() if told else Done(delivery=NOBODY)
+
+    return deliver
+
+
+def post(account: OpenAccount, row: Claimed) -> None:
+    """Hand the alert to the webhook. Raises `Retryable` unless it answers 2xx."""
+    names = ("signal", "kind", "member", "evidence", "holds", "at")
+    body = {"account": account.slug, **{name: row.payload[name] for name in names}}
+    try:
+        answer = requests.post(
+            account.settings.alert_webhook,
+            data=json.dumps(body, ensure_ascii=False).encode(),
+            headers={"Content-Type": "application/json; charset=utf-8"},
+            timeout=WEBHOOK_SECONDS,
+            allow_redirects=False,
+        )
+    except requests.RequestException as error:
+        raise Retryable(f"the webhook cannot be reached: {type(error).__name__}") from error
+    if not answer.ok or answer.is_redirect:
+        raise Retryable(f"the webhook answered {answer.status_code}")
+
+
+def send_cards(process: Process, account: OpenAccount, row: Claimed) -> bool:
+    """A card to each staff openid; False without a template for it. One who no longer follows is passed over."""
+    with process.context.database.reading() as session:
+        template = notices.templates_of(session, account.id).get(notices.RISK_ALERT)
+    if template is None:
+        return False
+    words = {**cards.words_of(row.payload), "friend": TEXTS[f"risk.{row.payload['kind']}"]}
+    fields = (
+        json.loads(template.fields) if template.fields else cards.default_fields(notices.RISK_ALERT)
+    )
+    client = process.context.platform(account)
+    for openid in account.settings.alert_openids:
+        client_id = short_digest(f"{row.key} {openid}")
+        try:
+            api.send_template(
+                client,
+                openid,
+                template.template_id,
+                cards.card(fields, words),
+                client_msg_id=client_id,
+            )
+        except RecipientRefused:
+            continue  # the others must hear of it all the same
+    return True

@@ -1,0 +1,197 @@
+"""拉新: what a new follower is worth to the one who brought them, and every way in which they are not worth it twice."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from domain import commissions, explain, promoters
+from domain.models import Commission, RegistrationDay
+from domain.texts import Words
+from tests.domain.world import World
+
+
+@pytest.fixture
+def paying(world: World) -> World:
+    """Two promoters; a new friend is worth 2.00 yuan, ten a day at most."""
+    world.follow("ann")
+    world.follow("ben")
+    world.change(registration_reward_fen=200, registration_daily_cap=10, registration_hold_days=7)
+    return world
+
+
+def rewards(world: World, name: str) -> list[Commission]:
+    query = select(Commission).where(
+        Commission.member_id == world.id_of(name), Commission.kind == "registration"
+    )
+    return world.look(lambda s: list(s.scalars(query.order_by(Commission.id))))
+
+
+def test_nothing_is_paid_unless_it_is_switched_on(world: World) -> None:
+    world.follow("ann")
+    world.follow("new", "ann")
+    assert rewards(world, "ann") == []
+    assert world.look(lambda s: list(s.scalars(select(RegistrationDay)))) == []
+
+
+def test_new_friend_is_worth_the_flat_amount_on_one_level(paying: World) -> None:
+    paying.follow("cai", "ann")
+    paying.follow("dan", "cai")
+    assert [one.amount_fen for one in rewards(paying, "cai")] == [200]
+    assert [one.amount_fen for one in rewards(paying, "ann")] == [200]  # for cai, not for dan
+    assert paying.frozen("ann") == 200
+    assert len(paying.told("ann", "registration_reward")) == 1
+
+
+def test_reward_settles_after_its_window_with_everything_else(paying: World) -> None:
+    paying.follow("cai", "ann")
+    paying.later(days=6)
+    assert paying.settle() == 0
+    paying.later(days=2)
+    assert paying.settle() == 1
+    assert paying.available("ann") == 200
+
+
+def test_friend_who_leaves_in_the_window_takes_the_reward_along(paying: World) -> None:
+    paying.follow("cai", "ann")
+    paying.later(days=6)
+    paying.leave("cai")
+    assert [one.status for one in rewards(paying, "ann")] == ["voided"]
+    assert paying.frozen("ann") == 0
+    assert len(paying.told("ann", "registration_voided")) == 1
+    paying.later(days=9)
+    assert paying.settle() == 0
+    assert paying.summary("ann").total.earned_fen == 0
+
+
+def test_friend_who_leaves_after_the_window_leaves_the_reward(paying: World) -> None:
+    paying.follow("cai", "ann")
+    paying.later(days=8)
+    paying.leave("cai")  # not settled yet, but due
+    assert paying.settle() == 1
+    assert paying.available("ann") == 200
+
+
+def test_follower_who_comes_back_earns_nobody_a_second_reward(paying: World) -> None:
+    paying.follow("cai", "ann")
+    paying.leave("cai")
+    paying.follow("cai", "ann")
+    paying.follow("cai", "ben")
+    assert [one.status for one in rewards(paying, "ann")] == ["voided"]
+    assert rewards(paying, "ben") == []
+
+
+def test_last_touch_does_not_pay_for_the_same_friend_again(paying: World) -> None:
+    paying.change(bind_policy="last_touch")
+    paying.follow("cai", "ann")
+    paying.scan("cai", "ben")
+    assert paying.referrer_of("cai") == "ben"
+    assert len(rewards(paying, "ann")) == 1
+    assert rewards(paying, "ben") == []
+
+
+def test_repeated_push_pays_once(paying: World) -> None:
+    paying.follow("cai", "ann", key="the-push")
+    paying.follow("cai", "ann", key="the-push")
+    assert len(rewards(paying, "ann")) == 1
+
+
+def test_follower_who_was_there_before_is_not_new(paying: World) -> None:
+    paying.follow("old")
+    paying.scan("old", "ann")
+    assert paying.referrer_of("old") == "ann"
+    assert rewards(paying, "ann") == []
+
+
+def test_scan_of_somebody_unknown_is_no_new_follower(paying: World) -> None:
+    """WeChat reports SCAN of followers only: whoever we do not know followed before us."""
+    paying.scan("unknown", "ann")
+    assert paying.referrer_of("unknown") == "ann"
+    assert rewards(paying, "ann") == []
+
+
+def test_leave_that_overtook_its_follow_pays_nothing(paying: World) -> None:
+    later = paying.now + timedelta(minutes=5)
+    paying.leave("cai", created=later)
+    paying.follow("cai", "ann", created=paying.now)
+    assert rewards(paying, "ann") == []
+
+
+def test_day_has_a_cap_and_the_next_day_is_beijings(paying: World) -> None:
+    paying.change(registration_daily_cap=2)
+    for number in range(4):
+        paying.follow(f"friend-{number}", "ann")
+    assert len(rewards(paying, "ann")) == 2
+    paying.follow("of-ben", "ben")
+    assert len(rewards(paying, "ben")) == 1
+    paying.now = paying.now.replace(hour=15, minute=59, second=0)  # 23:59 in Beijing
+    paying.follow("late", "ann")
+    assert len(rewards(paying, "ann")) == 2
+    paying.later(minutes=2)
+    paying.follow("early", "ann")
+    assert len(rewards(paying, "ann")) == 3
+
+
+def test_promoter_who_may_not_earn_gets_no_reward(paying: World) -> None:
+    paying.change(qualification="approved")
+    paying.follow("cai", "ann")
+    assert rewards(paying, "ann") == []
+    paying.do(
+        lambda s: promoters.approve(
+            s, paying.account.id, paying.id_of("ann"), actor="staff/1", now=paying.now
+        )
+    )
+    paying.follow("dan", "ann")
+    assert len(rewards(paying, "ann")) == 1
+
+
+def test_reward_is_listed_and_explained_like_any_commission(paying: World) -> None:
+    paying.follow("cai", "ann")
+    words = Words()
+    (row,) = paying.look(lambda s: explain.recent(s, paying.account.id, "ann", 10))
+    assert "邀请奖励" in explain.row_text(words, 1, row)
+    (reward,) = rewards(paying, "ann")
+    text = paying.look(lambda s: explain.text_of(words, explain.explain(s, reward)))
+    assert "¥2.00" in text
+    assert "冻结中" in text
+    paying.leave("cai")
+    (reward,) = rewards(paying, "ann")
+    assert "取消了关注" in paying.look(lambda s: explain.text_of(words, explain.explain(s, reward)))
+    assert [one.kind for one in paying.look(lambda s: commissions.of_member(s, reward.member_id))] == ["registration"]  # fmt: skip
+
+
+def test_switching_it_off_keeps_what_was_earned_and_still_voids_it(paying: World) -> None:
+    paying.follow("cai", "ann")
+    paying.follow("dan", "ann")
+    paying.change(registration_reward_fen=0)
+    paying.leave("cai")
+    assert [one.status for one in rewards(paying, "ann")] == ["voided", "frozen"]
+
+
+def test_proof_finds_a_reward_without_its_posting(world: World) -> None:
+    world.follow("ann")
+    world.follow("cai", "ann")
+    assert world.books().ok
+
+    def forge(session) -> None:  # type: ignore[no-untyped-def]
+        session.add(
+            Commission(
+                account_id=world.account.id, kind="registration", joined_member_id=world.id_of("cai"), level=1,
+                member_id=world.id_of("ann"), base_fen=5, rate_bps=10_000, share_bps=10_000, amount_fen=5,
+                clawed_fen=0, status="frozen", due_at=world.now, created_at=world.now,
+            )
+        )  # fmt: skip
+        session.flush()
+
+    def look(session) -> set[str]:  # type: ignore[no-untyped-def]
+        from domain import proof
+
+        with session.begin_nested() as savepoint:
+            forge(session)
+            found = {one["check"] for one in proof.ledger_check(session).differences}
+            savepoint.rollback()
+        return found
+
+    assert {"accrual", "notices", "balances", "causes"} <= world.do(look)
