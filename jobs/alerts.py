@@ -18,7 +18,8 @@ from domain.outbox import ALERT, Claimed
 from domain.secrets import short_digest
 from domain.texts import TEXTS
 from jobs import cards
-from jobs.drain import Deliver, Done, drain
+from jobs.drain import Deliver, drain
+from jobs.outcomes import Done
 from jobs.process import Process, current
 from wechat import api
 from wechat.errors import RecipientRefused, Retryable

@@ -26,7 +26,8 @@ from domain.models import Withdrawal
 from domain.outbox import Claimed
 from domain.secrets import Keyring, Unreadable
 from domain.withdrawals import Payout, ProviderNews, Terms, WrongState
-from jobs.drain import Deliver, Done, drain
+from jobs.drain import Deliver, drain
+from jobs.outcomes import Done
 from jobs.process import Process, current
 from jobs.queues import ASK
 from wechat import pay
