@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session
+
+from domain.db import Rows, Sql
 
 
 @dataclass(frozen=True)
@@ -21,17 +24,32 @@ class Sent:
 
 @contextmanager
 def recorded() -> Generator[list[Sent]]:
-    """Every statement of this process while the block runs, on any engine."""
+    """Every statement of this process while the block runs: SQLAlchemy's, and those that go straight to the driver."""
     sent: list[Sent] = []
+    run, many = Sql._run, Sql.many
 
     def listen(_connection: Any, _cursor: Any, text: str, parameters: Any, *_: Any) -> None:
         sent.append(Sent(text, parameters))
 
+    def _run(
+        self: Sql, session: Session, driver: Any, dialect: Any, text: str, params: tuple[Any, ...]
+    ) -> Rows:
+        sent.append(Sent(text, params))
+        return run(self, session, driver, dialect, text, params)
+
+    def _many(self: Sql, session: Session, rows: Sequence[tuple[Any, ...]]) -> int:
+        if len(rows) > 1:  # a single row goes through _run
+            sent.append(Sent(self.text_for(session.get_bind().dialect.name), rows[0]))
+        return many(self, session, rows)
+
     event.listen(Engine, "before_cursor_execute", listen)
-    try:
-        yield sent
-    finally:
-        event.remove(Engine, "before_cursor_execute", listen)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Sql, "_run", _run)
+        patch.setattr(Sql, "many", _many)
+        try:
+            yield sent
+        finally:
+            event.remove(Engine, "before_cursor_execute", listen)
 
 
 def plan_of(session: Session, sent: Sent) -> list[str]:

@@ -337,11 +337,11 @@ def test_reading_folded_and_fresh_rows_in_two_statements_would_be_wrong(world: W
     """Why `members.summary` is one SELECT: between two of them a fold moves rows from one to the other."""
     world.follow("ann")
     add_to_tally(world, people=5)
-    part = Sql("SELECT COALESCE(SUM(people), 0) FROM tally WHERE folded = ?")
+    part = Sql("SELECT COALESCE(SUM(people), 0) AS people FROM tally WHERE folded = ?")
     with world.database.reading() as session:
-        folded = part(session, 1).scalar_one()
+        folded = part(session, 1).one().people
         world.fold()
-        fresh = part(session, 0).scalar_one()
+        fresh = part(session, 0).one().people
     assert folded + fresh == 0
     assert world.summary("ann").levels[1].people == 5
 
