@@ -7,28 +7,33 @@ from flask_openapi.openapi import OpenAPI
 
 import bot.cli
 import bot.view
-from config import ConfigError, load_settings
+import web.api
+import web.cli
+import web.errors
+import web.ops
+from config import ConfigError, Settings, load_settings
 from context import Context, open_context
-from web import api, cli, errors, ops
+
+BLUEPRINTS = (bot.view.blueprint, web.ops.blueprint)
+COMMANDS = (*web.cli.COMMANDS, bot.cli.spool_commands)
 
 
-def create_app(context: Context | None = None) -> OpenAPI:
-    """The web application, also what `flask` commands run in. Tests bring a context of their own, which every door
-    finds in `app.extensions["banyan"]`."""
-    context = context or _open_context()
-    app = api.new_app(__name__)
-    app.extensions["banyan"] = context
-    errors.register(app)
-    api.register(app, context)
-    ops.register(app)
-    cli.register(app)
-    app.register_blueprint(bot.view.blueprint)
-    app.cli.add_command(bot.cli.spool_commands)
-    return app
-
-
-def _open_context() -> Context:
+def create_app(settings: Settings | None = None) -> OpenAPI:
+    """The web process, also what `flask` commands run in. `settings` None reads the file that BANYAN_CONFIG names."""
     try:
-        return open_context(load_settings())
+        return app_of(open_context(settings or load_settings()))
     except ConfigError as error:  # said in words, not by a trace, also under `flask`
         raise click.ClickException(str(error)) from error
+
+
+def app_of(context: Context) -> OpenAPI:
+    """Every door over an open context, which they find in `app.extensions["banyan"]`."""
+    app = web.api.new_app(__name__)
+    app.extensions["banyan"] = context
+    web.errors.register(app)
+    web.api.register(app, context)
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    for command in COMMANDS:
+        app.cli.add_command(command)
+    return app

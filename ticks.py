@@ -10,8 +10,7 @@ from jobs.ticker import Tick
 
 def machine_ticks(context: Context) -> list[Tick]:
     """Called once by `python -m jobs.clock`."""
-    data = context.settings.data.dir
     return [
         Tick("spool", 5, lambda: spool.replay(context)),
-        Tick("touches", 5, lambda: touches.fold_touches(data, context.database)),
+        Tick("touches", 5, lambda: touches.fold_touches(context)),
     ]

@@ -90,8 +90,9 @@ def _welcome(session: Session, visit: Visit, touch: Touch) -> None:
     """In the transaction of a follow: orders that waited for this person, and asking WeChat once who they are."""
     if touch.repeated:
         return
-    member = members.get(session, visit.account.id, visit.push.openid)
-    orders.attach_waiting(session, visit.account, member, visit.now)
+    if orders.is_awaited(session, visit.account.id, visit.push.openid):
+        member = members.get(session, visit.account.id, visit.push.openid)
+        orders.attach_waiting(session, visit.account, member, visit.now)
     if touch.is_new:
         _ask_profile(session, visit, touch.member_id, f"profile-{touch.member_id}")
 

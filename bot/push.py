@@ -97,7 +97,7 @@ def read(fields: Mapping[str, Any]) -> Push:
         event=event,
         created=int(created),
         key=_key(fields, openid, created, msg_type, event),
-        raw=_raw(fields),
+        raw=_text(fields, "raw"),
         fields=fields,
     )
 
@@ -107,11 +107,6 @@ def _text(fields: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str):  # missing, empty, given twice, or with children
         raise Malformed(f"{name} is missing or not a text")
     return value
-
-
-def _raw(fields: Mapping[str, Any]) -> str:
-    raw = fields.get("raw")
-    return raw.decode() if isinstance(raw, bytes) else str(raw)
 
 
 def _key(fields: Mapping[str, Any], openid: str, created: str, msg_type: str, event: str) -> str:

@@ -164,11 +164,10 @@ def _fitting(text: str) -> str:
 # --- XML and its envelope -------------------------------------------------------------------------------------------
 
 
-def read_xml(body: bytes | str) -> dict[str, Any]:
+def read_xml(xml: str) -> dict[str, Any]:
     """The children of `<xml>`, and the text itself as `raw`. Raises `Malformed`."""
     try:
-        # xmltodict reads bytes as UTF-8 whatever they declare, and refuses entity declarations.
-        fields = parse_xml(body)
+        fields = parse_xml(xml)  # refuses entity declarations, because xmltodict does
     except (ExpatError, KeyError, ValueError, TypeError) as error:
         raise Malformed("not an XML push") from error
     if not isinstance(fields, dict):

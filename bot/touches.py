@@ -24,8 +24,8 @@ from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
+from context import Context
 from domain import events, members
-from domain.db import Database
 
 FOLDER: Final = "touches"
 _OPEN: Final = ".open"
@@ -90,10 +90,10 @@ def _inode(path: Path) -> int | None:
         return None
 
 
-def fold_touches(data: Path, database: Database) -> int:
+def fold_touches(context: Context) -> int:
     """Write the journals of this machine as events and delete them; how many were new. Two folds at once, a kill and
     a repeat are harmless."""
-    folder = data / FOLDER
+    folder = context.settings.data.dir / FOLDER
     for path in sorted(folder.glob(f"*{_OPEN}")):
         _take(path)
     new = 0
@@ -104,7 +104,7 @@ def fold_touches(data: Path, database: Database) -> int:
             continue  # another fold was faster
         rows = [row for line in lines if (row := _row(line)) is not None]
         for start in range(0, len(rows), _ROWS):
-            new += database.transact(_Write(rows[start : start + _ROWS]))
+            new += context.database.transact(_Write(rows[start : start + _ROWS]))
         path.unlink(missing_ok=True)
     return new
 

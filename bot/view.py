@@ -32,6 +32,9 @@ MAX_BODY_BYTES: Final = 64 * 1024
 BUDGET_SECONDS: Final = 3.5
 """Of the five that WeChat waits."""
 PUSHES: Final = Counter("banyan_pushes", "Pushes by what became of them", ["outcome"])
+ANSWERED: Final = PUSHES.labels("answered")
+SPOOLED: Final = PUSHES.labels("spooled")
+REFUSED: Final = PUSHES.labels("refused")
 
 _log = logging.getLogger(__name__)
 blueprint = Blueprint("wechat", __name__)
@@ -67,7 +70,7 @@ def _door() -> Door:
 
 @blueprint.errorhandler(Refused)
 def _refuse(error: Refused) -> Response:
-    PUSHES.labels("refused").inc()
+    REFUSED.inc()
     return _plain(error.word, error.status)
 
 
@@ -102,15 +105,24 @@ def receive(slug: str) -> Response:
     )  # fmt: skip
     try:
         reply = robot.answer(message, visit)
-        PUSHES.labels("answered").inc()
+        ANSWERED.inc()
     except Exception:  # whatever failed, the push itself must not be lost
-        _log.exception("a push of account %s was spooled", slug)
-        spool.keep(door.context.settings.data.dir, slug, now, push.raw)
-        PUSHES.labels("spooled").inc()
+        _log.exception("a push of account %s is spooled", slug)
+        _keep(door, slug, now, push)
         reply = str(reply_to(push, _sorry(push, known)).render()).strip()
     if reply == SUCCESS:
         return _plain(SUCCESS)
     return Response(known.envelope.seal(reply) if sealed else reply, mimetype="application/xml")
+
+
+def _keep(door: Door, slug: str, now: datetime, push: Push) -> None:
+    try:
+        spool.keep(door.context.settings.data.dir, slug, now, push.raw)
+    except OSError as error:
+        raise Refused(
+            503, "try again"
+        ) from error  # WeChat is our last hope: it will repeat the push
+    SPOOLED.inc()
 
 
 def _find(door: Door, slug: str) -> Known:
@@ -123,19 +135,22 @@ def _find(door: Door, slug: str) -> Known:
     return known
 
 
-def _body() -> bytes:
-    """The raw body whatever its content type says: a form would be parsed away by Flask."""
+def _body() -> str:
+    """The raw body whatever its content type says: a form would be parsed away by Flask. UTF-8 and nothing else: the
+    parser would take UTF-16, in which the check for a DOCTYPE sees none."""
     request.max_content_length = MAX_BODY_BYTES
     try:
-        return _without_doctype(request.get_data(cache=False))
+        return _without_doctype(request.get_data(cache=False).decode("utf-8-sig"))
     except RequestEntityTooLarge as error:
         raise Refused(413, "too large") from error
+    except UnicodeDecodeError as error:
+        raise Refused(400, "malformed") from error
 
 
-def _without_doctype(body: bytes) -> bytes:
-    if b"<!DOCTYPE" in body:
+def _without_doctype(xml: str) -> str:
+    if "<!DOCTYPE" in xml:
         raise Refused(400, "malformed")
-    return body
+    return xml
 
 
 def _check_signature(known: Known, now: datetime) -> None:
@@ -148,7 +163,7 @@ def _check_signature(known: Known, now: datetime) -> None:
         raise Refused(403, "not signed")
 
 
-def _open(known: Known, body: bytes) -> tuple[dict[str, Any], bool]:
+def _open(known: Known, body: str) -> tuple[dict[str, Any], bool]:
     """The fields of the push, and whether its reply is to be encrypted.
 
     Where there is an encrypted copy it counts, never the clear one beside it. Safe mode takes nothing else.
@@ -177,7 +192,7 @@ def _open(known: Known, body: bytes) -> tuple[dict[str, Any], bool]:
         clear = known.envelope.open(encrypted)
     except WrongEnvelope as error:
         raise Refused(403, "not for this account") from error
-    return read_xml(_without_doctype(clear.encode())), True
+    return read_xml(_without_doctype(clear)), True
 
 
 def _sorry(push: Push, known: Known) -> Answer:

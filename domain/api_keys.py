@@ -123,7 +123,8 @@ def prune_nonces(session: Session, before: datetime, limit: int = 1000) -> int:
 
     The timestamps that go with them must be too old to be accepted: at least twice the window of the signature.
     """
-    newest = maybe_from_db(_NEWEST_OF_CHUNK(session, to_db(before), limit - 1).scalar())
+    chunk = _NEWEST_OF_CHUNK(session, to_db(before), limit - 1).first()
+    newest = None if chunk is None else maybe_from_db(chunk[0])
     return changed(_PRUNE(session, to_db(newest or before), to_db(before)))
 
 

@@ -172,22 +172,23 @@ def set_referrer(
     `person` was read with their row locked. Old orders keep their uplines: only later ones follow the new binding.
     """
     moving = [(person.id, 0, person.following, person.first_paid)]
-    if _HAS_DOWNLINE(session, person.id).first() is not None:
+    has_team = _HAS_DOWNLINE(session, person.id).first() is not None
+    if has_team:
         _LOCK_TREE(session, account_id)
-        if referrer_id is not None and _is_above(session, person.id, referrer_id):
+    chain: list[int] = []
+    if referrer_id is not None:
+        above = _CHAIN_SHARED(session, referrer_id).one()
+        chain = [one for one in (above.first, above.second, above.third) if one is not None]
+        # Climb after locking: a referrer who had no team of their own may have joined our team a moment ago.
+        if person.id in chain or (has_team and _is_above(session, person.id, referrer_id)):
             return CYCLE
+    if has_team:
         team = _SUBTREE_LOCKED(session, person.id, PAID_LEVELS, MOVE_AT_ONCE + 1).all()
         if len(team) > MOVE_AT_ONCE:
             return TEAM_TOO_LARGE
         moving += [
             (row.id, row.level, bool(row.following), row.first_paid_at is not None) for row in team
         ]
-    chain: list[int] = []
-    if referrer_id is not None:
-        above = _CHAIN_SHARED(session, referrer_id).one()
-        chain = [one for one in (above.first, above.second, above.third) if one is not None]
-        if person.id in chain:
-            return CYCLE
     before = [row.ancestor_id for row in _UPLINES(session, person.id)]
     _UNRELATE.many(session, _count(before, moving, -1, changes))
     _RELATE.many(session, _count(chain, moving, 1, changes))

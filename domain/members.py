@@ -332,7 +332,7 @@ def _join(session: Session, account_id: int, openid: str, now: datetime) -> tupl
             if not is_duplicate(error):
                 raise
             continue  # the same follower over another connection, or one code in 34 thousand million
-        return Person(int(new.lastrowid), code, None, None, None, False, 0, False), True
+        return Person(new.lastrowid, code, None, None, None, False, 0, False), True
 
 
 _FOLLOW_STATE = Sql(

@@ -16,24 +16,35 @@ from pathlib import Path
 from typing import IO, Any, Final, ParamSpec
 
 import click
-from alembic.util import CommandError
-from flask import Flask
 from flask.cli import AppGroup, with_appcontext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-import migrations
-from config import ConfigError
-from domain import accounts, api_keys, audit, commissions, models, notices, outbox, rules, staff
+from domain import (
+    accounts,
+    api_keys,
+    audit,
+    commissions,
+    models,
+    notices,
+    outbox,
+    proof,
+    rules,
+    staff,
+)
 from domain.accounts import OpenAccount, Settings
 from domain.db import Database
 from domain.errors import DomainError
+from domain.menu import default_menu
 from domain.rules import Terms
 from domain.secrets import Unreadable
 from web.api import answers
 from web.current import context
+from wechat.api import create_menu
+from wechat.errors import WeChatError
 
 ACTOR: Final = "flask"
+ROOT: Final = Path(__file__).parents[1]
 P = ParamSpec("P")
 
 
@@ -56,7 +67,9 @@ def form(command: Callable[P, dict[str, Any]]) -> Callable[P, None]:
             raise Failed(f"{error.code}: {error.message}{facts}") from error
         except DBAPIError as error:
             raise Failed(f"database: {error.orig}") from error
-        except (CommandError, ConfigError, Unreadable, migrations.WrongDatabase, OSError) as error:
+        except WeChatError as error:
+            raise Failed(f"WeChat: {error}") from error
+        except (Unreadable, OSError) as error:
             raise Failed(f"{type(error).__name__}: {error}") from error
         click.echo(json.dumps(result, ensure_ascii=False, default=_plain))
         if result.get("ok") is False:
@@ -125,7 +138,15 @@ db = AppGroup("db", help="The database.")
 @form
 def upgrade() -> dict[str, Any]:
     """Bring the database to this release's tables."""
-    return {"version": migrations.upgrade(context().settings.database_url)}
+    # Alembic would take a quarter of the time in which every other command starts.
+    from alembic.util import CommandError
+
+    import migrations
+
+    try:
+        return {"version": migrations.upgrade(context().settings.database_url)}
+    except (CommandError, migrations.WrongDatabase) as error:
+        raise Failed(str(error)) from error
 
 
 # --- accounts -------------------------------------------------------------------------------------------------------
@@ -137,7 +158,9 @@ account = AppGroup("account", help="Official accounts (公众号).")
 @click.option("--slug", required=True, help="Its name in our addresses.")
 @click.option("--name", help="Its name for people; the slug without it.")
 @click.option("--app-id", required=True)
-@click.option("--app-secret-file", required=True, type=click.File("r"), help="- is standard input.")
+@click.option(
+    "--app-secret-file", required=True, type=click.File("r", lazy=True), help="- is standard input."
+)
 @click.option("--token", required=True)
 @click.option("--aes-key", required=True)
 @click.option("--gh-id", required=True)
@@ -430,6 +453,20 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
+menu = AppGroup("menu", help="The account's menu in WeChat (菜单).")
+
+
+@menu.command("push")
+@account_option
+@form
+def push_menu(slug: str) -> dict[str, Any]:
+    """Give the account the usual menu; phones show it within five minutes."""
+    opened = _database().read(lambda session: _account(session, slug))
+    buttons = default_menu()
+    create_menu(context().platform(opened), buttons)
+    return {"account": slug, "menu": buttons}
+
+
 # --- people ---------------------------------------------------------------------------------------------------------
 
 people = AppGroup("staff", help="People (商家员工) who sign in to the console.")
@@ -441,7 +478,7 @@ people = AppGroup("staff", help="People (商家员工) who sign in to the consol
 @click.option("--role", required=True, type=click.Choice(staff.ROLES))
 @click.option(
     "--password-file",
-    type=click.File("r"),
+    type=click.File("r", lazy=True),
     help="Without it the password is asked for; - is standard input.",
 )
 @form
@@ -495,6 +532,38 @@ def show_member(slug: str, openid: str) -> dict[str, Any]:
         .read(lambda session: answers.member(session, accounts.get(session, slug).id, openid))
         .model_dump(mode="json")
     )
+
+
+# --- proofs ---------------------------------------------------------------------------------------------------------
+
+ledger = AppGroup("ledger", help="The books (账本).")
+tree = AppGroup("members", help="The tree of members.")
+
+
+def _progress(what: str, done: int) -> None:
+    if sys.stderr.isatty():
+        click.echo(f"\r{what}: {done} ", err=True, nl=False)
+
+
+@ledger.command("check")
+@form
+def check_ledger() -> dict[str, Any]:
+    """Prove the books: {"ok": true, …}, or the differences and exit code 1."""
+    with _database().snapshot() as session:
+        return proof.ledger_check(session, _progress).as_value()
+
+
+@tree.command("check")
+@click.option("--repair", is_flag=True, help="Rebuild levels and figures where they differ.")
+@form
+def check_members(repair: bool) -> dict[str, Any]:
+    """Prove that levels and figures agree with who brought whom. What was repaired is still named."""
+    if repair:
+        return _database().transact(
+            lambda session: proof.members_check(session, repair=True, progress=_progress).as_value()
+        )
+    with _database().snapshot() as session:
+        return proof.members_check(session, progress=_progress).as_value()
 
 
 # --- the outbox and settlement --------------------------------------------------------------------------------------
@@ -586,10 +655,8 @@ def _settle_some(one: OpenAccount) -> int:
 def serve() -> None:
     """Become the web server of [server]: granian with its workers and threads."""
     settings = context().settings
-    try:
-        settings.redis_url  # noqa: B018 - said now, not by the first request
-    except ConfigError as error:
-        raise Failed(str(error)) from error
+    if not settings.redis.url:  # said now, not by the first request
+        raise Failed("[redis] url is empty: set it, or start with `make run`, which brings one")
     program = Path(sys.executable).with_name("granian")
     if not program.exists():
         raise Failed(f"{program} is missing: install requirements.lock")
@@ -600,13 +667,13 @@ def serve() -> None:
         [
             str(program), "--interface", "wsgi", "--factory", "--host", server.host, "--port", str(server.port),
             "--workers", str(server.workers), "--blocking-threads", str(server.threads),
-            "--working-dir", str(Path(migrations.__file__).parents[1]),
+            "--working-dir", str(ROOT),
             "--http", "1", "--no-ws", "--respawn-failed-workers", "app:create_app",
         ],
     )  # fmt: skip
 
 
-def register(app: Flask) -> None:
-    """Add the commands to `flask`."""
-    for command in (db, account, apikey, rule, template, people, member, out, settle, serve):
-        app.cli.add_command(command)
+COMMANDS: Final = (
+    db, account, apikey, rule, template, menu, people, member, tree, ledger, out, settle, serve
+)  # fmt: skip
+"""What app.py adds to `flask`."""

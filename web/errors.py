@@ -12,7 +12,6 @@ from flask import Flask, Response, current_app, jsonify, request
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import RequestRedirect
 
 from domain.errors import DomainError
 
@@ -97,10 +96,6 @@ def _of_database(error: Exception) -> Response:
 def _of_http(error: HTTPException) -> Response | HTTPException:
     if not request.path.startswith("/api/"):
         return error
-    if isinstance(
-        error, RequestRedirect
-    ):  # //orders: nobody is sent elsewhere with a signed request
-        return problem(404, _CODES[404], _MESSAGES[404])
     status = error.code or 500
     response = problem(status, _CODES.get(status, "refused"), _MESSAGES.get(status, error.name))
     for name in ("Allow", "Retry-After"):

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from wechatpy.crypto import WeChatCrypto
 from werkzeug.test import TestResponse
 
-from app import create_app
+from app import app_of
 from clock import Clock
 from config import Settings
 from context import Context
@@ -109,7 +109,7 @@ class Chat:
 
     @classmethod
     def open(cls, context: Context) -> Chat:
-        chat = cls(context, create_app(context))
+        chat = cls(context, app_of(context))
         chat.add_account("tea")
         return chat
 

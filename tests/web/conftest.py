@@ -1,4 +1,4 @@
-"""A merchant with an account, a rule, a shop's key, and a line of friends: 祖 brought 父, who brought 子, who brought 买."""
+"""A merchant with an account, a rule, a shop's key, and a line of friends, each brought by the one before."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from app import create_app
+from app import app_of
 from clock import Clock
 from config import Settings
 from context import Context
@@ -136,7 +136,7 @@ def account(merchant: Merchant) -> OpenAccount:
 @pytest.fixture
 def open_shop(merchant: Merchant) -> Generator[Callable[..., Shop]]:
     """Give a shop a key of an account: `open_shop(account, scopes=[…])`."""
-    app = create_app(merchant.context)
+    app = app_of(merchant.context)
     client = app.test_client()
 
     def open_one(account: OpenAccount, **others: Any) -> Shop:

@@ -7,7 +7,7 @@ import hmac
 import json
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from flask.testing import FlaskClient
@@ -26,13 +26,12 @@ class Answer:
 
 @dataclass
 class Shop:
-    """`shop.post("/orders", {…})` signs and sends. Each part of a request can be replaced to see it refused."""
+    """`shop.post("/orders", {…})` signs and sends."""
 
     client: FlaskClient
     key: str
     secret: str
     now: Callable[[], float]
-    replaced: dict[str, str] = field(default_factory=dict)
 
     def get(self, path: str, **options: Any) -> Answer:
         return self.send("GET", path, None, **options)
@@ -65,9 +64,11 @@ class Shop:
         assert response.is_json, f"{response.status} {response.content_type}: {response.text[:300]}"
         return Answer(response.status_code, response.headers, response.get_json())
 
-    def signed(self, method: str, target: str, content: bytes) -> dict[str, str]:
+    def signed(
+        self, method: str, target: str, content: bytes = b"", nonce: str | None = None
+    ) -> dict[str, str]:
         """The four headers."""
-        timestamp, nonce = str(int(self.now())), secrets.token_hex(16)
+        timestamp, nonce = str(int(self.now())), nonce or secrets.token_hex(16)
         text = "\n".join([method, target, timestamp, nonce, hashlib.sha256(content).hexdigest()])
         return {
             "X-Banyan-Key": self.key,

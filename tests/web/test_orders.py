@@ -237,7 +237,10 @@ def test_a_refund_says_what_it_voided_on_each_level(shop: Shop) -> None:
     shop.post("/orders", order("A1", paid_fen=10000))
     answer = shop.post("/orders/A1/refunds", refund("R1", 4000))
     assert (answer.status, answer.body["status"]) == (200, "applied")
-    assert [(one["level"], one["earner"]["openid"], one["amount_fen"], one["effect"]) for one in answer.body["taken"]] == [
+    taken = [
+        (one["level"], one["earner"]["openid"], one["amount_fen"], one["effect"]) for one in answer.body["taken"]
+    ]  # fmt: skip
+    assert taken == [
         (1, "child", 400, "voided"), (2, "parent", 200, "voided"), (3, "grand", 80, "voided"),
     ]  # fmt: skip
     assert answer.body["order"]["refunded_fen"] == 4000

@@ -47,6 +47,9 @@ def new_app(import_name: str) -> OpenAPI:
         static_folder=None,
     )
     app.openapi_version = "3.1.0"
+    app.url_map.merge_slashes = (
+        False  # a redirect would lead a signed request to a path it was not signed for
+    )
     app.json.ensure_ascii = False  # type: ignore[attr-defined]  # Flask's default provider has it
     return app
 
