@@ -497,11 +497,6 @@ class Database:
         with Session(engine, autoflush=False, info={"memory": self.memory}) as session:
             yield session
 
-    def forget_connections(self) -> None:
-        """After a fork, in the child: the pooled connections are the parent's, so they are neither used nor closed."""
-        self.engine.dispose(close=False)
-        self._reader.dispose(close=False)
-
     def dispose(self) -> None:
         """Close every pooled connection (before a fork, at the end of a process)."""
         self.engine.dispose()

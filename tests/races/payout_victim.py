@@ -90,6 +90,8 @@ def run(context: Context, order: dict[str, Any], die_at: Place | None) -> list[P
         threading.settrace(None)
         process.senders.shutdown()
         process.queue_redis.close()
+        context.redis.close()
+        context.close()  # nothing may be open when a child is forked
     return sorted(seen)
 
 
@@ -98,8 +100,6 @@ def die(context: Context, order: dict[str, Any]) -> bool:
     pid = os.fork()
     if pid == 0:
         try:
-            for database in (context.database, context.callback_database):
-                database.forget_connections()  # they are the parent's
             run(context, order, tuple(order["die_at"]))
         except BaseException as error:  # a child must never go on as a second parent
             os.write(2, f"{type(error).__name__}: {error}\n".encode())
@@ -125,7 +125,6 @@ def main() -> None:
             answer = {"died": die(context, order)}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
-    context.close()
 
 
 if __name__ == "__main__":
