@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from domain import notices
 from domain.money import yuan
+from domain.texts import TEXTS
 
 _BEIJING: Final = timezone(timedelta(hours=8))
 _LEVELS: Final = {1: "一级好友", 2: "二级好友", 3: "三级好友"}
@@ -38,6 +39,12 @@ _OCCASIONS: Final = {
     notices.RISK_ALERT: ("风险信号待复核", "待复核"),
 }
 
+_EVENT_FIELDS: Final = {"thing1": "occasion", "phrase2": "status", "time3": "time"}
+_EVENTS: Final = (
+    notices.COMMISSION_HELD, notices.COMMISSION_RELEASED, notices.COMMISSION_REFUSED, notices.GRADE_UP,
+    notices.GRADE_DOWN, notices.PROMOTER_APPROVED, notices.PROMOTER_REJECTED, notices.PROMOTER_SUSPENDED,
+    notices.PROMOTER_REINSTATED, notices.RISK_ALERT,
+)  # fmt: skip
 DEFAULT_FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
     notices.FRIEND_JOINED: {"thing1": "friend", "thing2": "occasion", "time3": "time"},
     notices.COMMISSION_ACCRUED: {
@@ -54,19 +61,9 @@ DEFAULT_FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     notices.REGISTRATION_REWARD: {"thing1": "friend", "amount2": "amount", "time3": "time"},
     notices.REGISTRATION_VOIDED: {"thing1": "friend", "amount2": "amount", "time3": "time"},
+    **dict.fromkeys(_EVENTS, _EVENT_FIELDS),
 }  # fmt: skip
 """For a template whose text WeChat does not tell us: keyword → parameter."""
-_EVENT_FIELDS: Final[Mapping[str, str]] = {
-    "thing1": "occasion",
-    "phrase2": "status",
-    "time3": "time",
-}
-
-
-def default_fields(occasion: str) -> Mapping[str, str]:
-    """Keyword → parameter of an occasion: what happened, its state and when, where there is nothing better."""
-    return DEFAULT_FIELDS.get(occasion, _EVENT_FIELDS)
-
 
 _KEYWORD = re.compile(r"([^\n{}]*)\{\{\s*([A-Za-z_]+?)(\d*)\.DATA\s*\}\}")
 _LABELS: Final = (
@@ -93,6 +90,8 @@ def words_of(payload: Mapping[str, Any]) -> dict[str, str]:
     """
     title, status = _OCCASIONS[payload["occasion"]]
     words = {"occasion": title, "status": status, "time": _beijing(payload["at"])}
+    if payload["occasion"] == notices.RISK_ALERT:
+        words["friend"] = TEXTS[f"risk.{payload['kind']}"]
     if payload.get("grade"):
         words["level"] = str(payload["grade"])
     if "friend" in payload:

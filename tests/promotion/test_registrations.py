@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
-from domain import commissions, explain, promoters
+from domain import commissions, explain, promoters, proof
 from domain.models import Commission, RegistrationDay
 from domain.texts import Words
 from tests.domain.world import World
@@ -175,7 +176,7 @@ def test_proof_finds_a_reward_without_its_posting(world: World) -> None:
     world.follow("cai", "ann")
     assert world.books().ok
 
-    def forge(session) -> None:  # type: ignore[no-untyped-def]
+    def forge(session: Session) -> None:
         session.add(
             Commission(
                 account_id=world.account.id, kind="registration", joined_member_id=world.id_of("cai"), level=1,
@@ -185,9 +186,7 @@ def test_proof_finds_a_reward_without_its_posting(world: World) -> None:
         )  # fmt: skip
         session.flush()
 
-    def look(session) -> set[str]:  # type: ignore[no-untyped-def]
-        from domain import proof
-
+    def look(session: Session) -> set[str]:
         with session.begin_nested() as savepoint:
             forge(session)
             found = {one["check"] for one in proof.ledger_check(session).differences}

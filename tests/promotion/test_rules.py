@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import event, select
+from sqlalchemy.orm import Session
 
 from domain import products, promoters, rules
+from domain.db import Sql
 from domain.errors import Conflict, Invalid
 from domain.models import Audit, Member
 from domain.money import share
@@ -17,7 +20,7 @@ from tests.domain.world import START, World
 
 
 def give_grade(world: World, name: str, grade: str) -> None:
-    def write(session) -> None:  # type: ignore[no-untyped-def]
+    def write(session: Session) -> None:
         session.get_one(Member, world.id_of(name)).grade = grade
         session.flush()
 
@@ -258,27 +261,53 @@ def test_rejected_member_may_ask_again(chain: World) -> None:
 # --- the hot path ---------------------------------------------------------------------------------------------------
 
 
-def statements_of_an_order(world: World) -> int:
+def statements_of_an_order(world: World, monkeypatch: pytest.MonkeyPatch) -> int:
     """How many statements recording one more order of a known buyer takes."""
     world.pay("dan", 100)
-    seen: list[str] = []
+    seen: list[object] = []
+    run, many = Sql._run, Sql.many
 
-    def note(*arguments: object) -> None:
-        seen.append(str(arguments[2]))
+    def counted_run(self: Sql, *arguments: Any) -> Any:
+        seen.append(self)
+        return run(self, *arguments)
 
-    event.listen(world.database.engine, "before_cursor_execute", note)
-    try:
+    def counted_many(self: Sql, session: Session, rows: Sequence[tuple[Any, ...]]) -> int:
+        if len(rows) > 1:  # a single row runs like any statement
+            seen.append(self)
+        return many(self, session, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Sql, "_run", counted_run)
+        patch.setattr(Sql, "many", counted_many)
+        note = _note(seen)
+        event.listen(world.database.engine, "before_cursor_execute", note)
         world.pay("dan", 10_000)
-    finally:
         event.remove(world.database.engine, "before_cursor_execute", note)
-    return len([one for one in seen if not one.upper().startswith(("SAVEPOINT", "RELEASE", "BEGIN"))])  # fmt: skip
+    return len(seen)
 
 
-def test_accrual_asks_nothing_more_where_nothing_is_configured(chain: World) -> None:
-    plain = statements_of_an_order(chain)
+def _note(seen: list[object]) -> Any:
+    """Statements that go through SQLAlchemy, without what only nests transactions."""
+
+    def note(*arguments: Any) -> None:
+        if not arguments[2].upper().startswith(("SAVEPOINT", "RELEASE", "BEGIN")):
+            seen.append(arguments[2])
+
+    return note
+
+
+def test_accrual_asks_nothing_more_where_nothing_is_configured(
+    chain: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = statements_of_an_order(chain, monkeypatch)
+    assert plain >= 6  # the counter sees the hot path
+    for name in ("ann", "ben", "cai"):
+        approve(chain, name)
     for policy in ("approved", "first_order"):
         chain.change(qualification=policy)
-        assert statements_of_an_order(chain) <= plain
+        assert statements_of_an_order(chain, monkeypatch) == plain
+    chain.change(qualification="spent", qualification_spent_fen=1_000_000)
+    assert statements_of_an_order(chain, monkeypatch) == plain + 1
     chain.change(qualification="everyone", registration_reward_fen=100)
     publish(chain, cap_fen=800, grades={"gold": Terms((1500, 500, 200))}, grade_freeze_days={"gold": 1})  # fmt: skip
-    assert statements_of_an_order(chain) == plain
+    assert statements_of_an_order(chain, monkeypatch) == plain
