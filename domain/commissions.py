@@ -64,7 +64,8 @@ class Accruing:
 
 _INSERT = Sql(
     "INSERT INTO commission (account_id, kind, order_id, line_no, level, member_id, base_fen, rate_bps, share_bps,"
-    " amount_fen, clawed_fen, status, due_at, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " amount_fen, clawed_fen, status, due_at, created_at)"
+    " VALUES (?, 'order', ?, ?, ?, ?, ?, ?, ?, ?, 0, 'frozen', ?, ?)"
 )
 
 
@@ -76,17 +77,20 @@ def accrue(session: Session, account_id: int, orders: Sequence[Accruing], now: d
     entries: list[Entry] = []
     news: list[notices.News] = []
     changes = Changes()
+    at = to_db(now)
     for order in orders:
         for upline in order.uplines:
             changes.add(
                 upline.member_id, upline.level,
                 orders=1, spent_fen=order.paid_fen, buyers=1 if order.first_purchase else 0,
             )  # fmt: skip
+        due_at = None if order.due_at is None else to_db(order.due_at)
+        graded = order.rule is not None and bool(order.rule.grade_freeze_days)
         earned: dict[tuple[int, int], int] = defaultdict(int)
         for earner_id, one in _within_budget(order):
             rows.append(
-                (account_id, "order", order.order_id, one.line_no, one.level, earner_id, one.base_fen, one.rate_bps,
-                 one.share_bps, one.amount_fen, 0, FROZEN, order.due_of(one), to_db(now))
+                (account_id, order.order_id, one.line_no, one.level, earner_id, one.base_fen, one.rate_bps,
+                 one.share_bps, one.amount_fen, order.due_of(one) if graded else due_at, at)
             )  # fmt: skip
             key = f"accrue-{order.order_id}-{one.line_no}-{one.level}"
             entries.append(

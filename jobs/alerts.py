@@ -17,7 +17,8 @@ from domain.accounts import OpenAccount
 from domain.outbox import ALERT, Claimed
 from domain.secrets import short_digest
 from jobs import notify
-from jobs.drain import Deliver, Done, drain
+from jobs.drain import Deliver, drain
+from jobs.outcomes import Done
 from jobs.process import Process, current
 from wechat import api
 from wechat.errors import RecipientRefused, Retryable

@@ -90,22 +90,23 @@ def words_of(payload: Mapping[str, Any]) -> dict[str, str]:
     """
     title, status = _OCCASIONS[payload["occasion"]]
     words = {"occasion": title, "status": status, "time": _beijing(payload["at"])}
-    if payload["occasion"] == notices.RISK_ALERT:
-        words["friend"] = TEXTS[f"risk.{payload['kind']}"]
-    if payload.get("grade"):
-        words["level"] = str(payload["grade"])
-    if "friend" in payload:
-        words["friend"] = str(payload["friend"])
-    if "order_no" in payload:
-        words["order_no"] = str(payload["order_no"])
-    if "level" in payload:
-        words["level"] = _LEVELS[payload["level"]]
+    words |= {name: str(payload[name]) for name in ("friend", "order_no") if name in payload}
+    words |= _standing(payload)
     if "count" in payload:
         words["count"] = str(int(payload["count"]))
     for name in ("amount", "paid"):
         if f"{name}_fen" in payload:
             words[name] = f"{yuan(int(payload[f'{name}_fen']))}元"
     return words
+
+
+def _standing(payload: Mapping[str, Any]) -> dict[str, str]:
+    """The level of a friend, or a new grade, or what a risk signal is about."""
+    if payload["occasion"] == notices.RISK_ALERT:
+        return {"friend": TEXTS[f"risk.{payload['kind']}"]}
+    if payload.get("grade"):
+        return {"level": str(payload["grade"])}
+    return {"level": _LEVELS[payload["level"]]} if "level" in payload else {}
 
 
 def _beijing(at: str) -> str:

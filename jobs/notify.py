@@ -19,7 +19,8 @@ from domain.members import Recipient
 from domain.outbox import Claimed
 from domain.secrets import Unreadable, short_digest
 from jobs import cards
-from jobs.drain import Deliver, Done, drain
+from jobs.drain import Deliver, drain
+from jobs.outcomes import Done
 from jobs.process import Process, current
 from wechat import api
 from wechat.client import PlatformClient
@@ -64,7 +65,8 @@ def prepare(process: Process, rows: Sequence[Claimed]) -> Deliver:
     """Read members, accounts and templates of these rows; answers with the function that sends one of them."""
     with process.context.database.reading() as session:
         recipients = members.recipients(session, [row.member_id for row in rows if row.member_id])
-    senders = {account_id: sender_of(process, account_id) for account_id in {row.account_id for row in rows}}  # fmt: skip
+    ids = {row.account_id for row in rows}
+    senders = {account_id: sender_of(process, account_id) for account_id in ids}
 
     def deliver(row: Claimed) -> Done:
         sender = senders[row.account_id]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
-from domain import members, promoters
+import pytest
+from sqlalchemy.orm import Session
+
+from domain import members, promoters, risk
 from domain.texts import TEXTS, Words
 from tests.bot.chat import Chat
 
 
-def chat_with(chat: Chat, **settings: object) -> None:
+def chat_with(chat: Chat, **settings: Any) -> None:
     chat.add_account("pro", **settings)
     chat.follow("anna", slug="pro")
 
@@ -39,11 +42,14 @@ def test_application_waits_is_approved_and_then_is_not_needed(chat: Chat) -> Non
     ("settings", "answer"),
     [
         ({"qualification": "first_order"}, TEXTS["promoter.first_order"]),
-        ({"qualification": "spent", "qualification_spent_fen": 9_900}, "累计消费满 ¥99.00 就自动成为推广员，不用申请。"),
+        (
+            {"qualification": "spent", "qualification_spent_fen": 9_900},
+            "累计消费满 ¥99.00 就自动成为推广员，不用申请。",
+        ),
     ],
 )  # fmt: skip
 def test_other_accounts_say_how_one_becomes_a_promoter(
-    chat: Chat, settings: dict[str, object], answer: str
+    chat: Chat, settings: dict[str, Any], answer: str
 ) -> None:
     chat_with(chat, **settings)
     assert chat.say("anna", "申请推广", "pro").text == answer
@@ -53,7 +59,7 @@ def test_suspended_member_is_told_whom_to_ask(chat: Chat) -> None:
     chat_with(chat, qualification="approved")
     account_id, now = chat.accounts["pro"].id, chat.context.clock.now()
 
-    def suspend(session) -> None:  # type: ignore[no-untyped-def]
+    def suspend(session: Session) -> None:
         member = members.get(session, account_id, "anna")
         promoters.suspend(session, account_id, member.id, actor="a", reason="核实", now=now)
 
@@ -77,7 +83,10 @@ def test_notices_read_like_sentences() -> None:
     words = Words()
     at = "2026-03-01T00:00:00+00:00"
     held = words.notice("commission_held", {"signal": "churn", "until": at, "at": at})
-    assert held == "您有佣金正在例行复核：近期有较多新朋友关注后又离开。复核期间暂不结算，最晚 2026-03-01 有结果，不影响您继续推广"  # fmt: skip
+    assert held == (
+        "您有佣金正在例行复核：近期有较多新朋友关注后又离开。"
+        "复核期间暂不结算，最晚 2026-03-01 有结果，不影响您继续推广"
+    )
     by_hand = words.notice("commission_held", {"reason": "核对订单", "until": None, "at": at})
     assert "核对订单。复核期间暂不结算，我们会尽快有结果" in by_hand
     down = words.notice("grade_down", {"grade": "", "before": "黄金", "at": at})
@@ -85,8 +94,6 @@ def test_notices_read_like_sentences() -> None:
 
 
 def test_every_risk_has_polite_words() -> None:
-    from domain import risk
-
     for kind in risk.KINDS:
         assert TEXTS[f"risk.{kind}"]
         assert not any(word in TEXTS[f"risk.{kind}"] for word in ("作弊", "欺诈", "刷单", "违规"))

@@ -105,7 +105,9 @@ def test_risk_is_found_held_and_told_by_the_jobs(
 ) -> None:
     staff = shop.follower("店长")
     promoter = paid_by_earner(shop)
-    change(shop, risk={"self_paid_orders": 1}, alert_webhook=listener.url, alert_openids=[staff.openid])  # fmt: skip
+    change(
+        shop, risk={"self_paid_orders": 1}, alert_webhook=listener.url, alert_openids=[staff.openid]
+    )
     (signal_id,) = watched(shop, process)
     assert watched(shop, process) == []
     in_steps(process, RISK, _hold_some)

@@ -6,11 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from domain import dryrun, products, promoters, rules
 from domain.errors import Invalid
-from domain.models import Base
+from domain.models import Base, Member
 from domain.rules import RuleVersion, Terms
 from tests.domain.world import START, World
 
@@ -76,7 +76,7 @@ def test_every_order_is_replayed_with_the_uplines_of_its_own_day(chain: World) -
 
 
 def test_draft_of_grades_caps_and_pools(chain: World) -> None:
-    chain.do(lambda s: setattr(s.merge(chain.member("cai")), "grade", "gold") or s.flush())
+    chain.do(lambda s: s.execute(update(Member).where(Member.openid == "cai").values(grade="gold")))
     chain.pay("dan", 10_000)
     graded = run(chain, draft(100, 100, 100, grades={"gold": Terms((900, 0, 0))}, cap_fen=800))
     assert graded["draft"]["by_level"] == {"1": 800, "2": 100, "3": 100}
@@ -86,7 +86,11 @@ def test_draft_of_grades_caps_and_pools(chain: World) -> None:
 
 def test_product_terms_go_before_a_draft_too(chain: World) -> None:
     terms = Terms((100,))
-    chain.do(lambda s: products.put(s, chain.account, "tea", name="茶", price_fen=1, terms=terms, now=chain.now))  # fmt: skip
+    chain.do(
+        lambda s: products.put(
+            s, chain.account, "tea", name="茶", price_fen=1, terms=terms, now=chain.now
+        )
+    )
     chain.pay("dan", 10_000, skus=("tea",))
     assert run(chain, draft(2000))["draft"]["cost_fen"] == 100
 
@@ -128,7 +132,11 @@ def test_house_shows_what_nobody_took_and_why(chain: World) -> None:
     chain.suspend("cai")
     chain.pay("dan", 10_000)
     chain.change(qualification="approved")
-    chain.do(lambda s: promoters.approve(s, chain.account.id, chain.id_of("ann"), actor="a", now=chain.now))  # fmt: skip
+    chain.do(
+        lambda s: promoters.approve(
+            s, chain.account.id, chain.id_of("ann"), actor="a", now=chain.now
+        )
+    )
     chain.pay("cai", 10_000)
     result = chain.look(
         lambda s: dryrun.house(s, chain.account.id, START, chain.now + timedelta(days=1))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from domain import grades
 from domain.errors import Conflict, Invalid
 from domain.grades import Conditions, Step, Swept, Totals, decide, reached
+from domain.rules import Terms
 from tests.domain.world import World
 
 
@@ -119,7 +120,7 @@ def test_member_rises_by_friends_who_bought(chain: World) -> None:
 def test_member_rises_by_each_of_the_figures(
     chain: World, figure: str, number: int, who: str
 ) -> None:
-    put(chain, "silver", 1, **{figure: number})
+    put(chain, "silver", 1, "never", **{figure: number})
     order = chain.pay("dan", 10_000)
     sweep(chain)
     assert grade_of(chain, who) == "silver"
@@ -159,7 +160,9 @@ def test_task_that_is_killed_goes_on_where_it_stopped(chain: World) -> None:
     assert (first.members, first.moved, first.finished) == (2, 2, False)
     with pytest.raises(RuntimeError, match="killed"):
         chain.do(lambda s: _killed(s, chain))
-    assert [grade_of(chain, name) for name in ("ann", "ben", "cai", "dan")] == ["silver"] * 2 + [""] * 2  # fmt: skip
+    assert [grade_of(chain, name) for name in ("ann", "ben", "cai", "dan")] == ["silver"] * 2 + [
+        ""
+    ] * 2
     assert sweep(chain, 2) == 2
     assert all(len(chain.told(name, "grade_up")) == 1 for name in ("ann", "ben", "cai", "dan"))
 
@@ -173,10 +176,9 @@ def test_finished_sweep_rests(chain: World) -> None:
     put(chain, "silver", 1, own_spent_fen=100)
     sweep(chain)
     chain.pay("dan", 500)
-    again = lambda: chain.do(lambda s: grades.sweep(s, chain.account.id, chain.now))  # noqa: E731
-    assert again().members == 0
+    assert chain.do(lambda s: grades.sweep(s, chain.account.id, chain.now)).members == 0
     chain.later(minutes=31)
-    assert again().moved == 1
+    assert chain.do(lambda s: grades.sweep(s, chain.account.id, chain.now)).moved == 1
 
 
 def test_account_without_grades_costs_one_question(chain: World) -> None:
@@ -283,8 +285,6 @@ def test_pinned_grade_is_left_alone_until_it_is_unpinned(chain: World) -> None:
 
 
 def test_grade_decides_the_rate_of_the_next_order(chain: World) -> None:
-    from domain.rules import Terms
-
     chain.rule(grades={"gold": Terms((1500, 500, 200))})
     put(chain, "gold", 2, invited_buyers=1)
     assert chain.left(chain.pay("dan", 10_000))[0] == 1_000

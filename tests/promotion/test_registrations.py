@@ -1,4 +1,4 @@
-"""拉新: what a new follower is worth to the one who brought them, and every way in which they are not worth it twice."""
+"""拉新: what a new follower is worth to the one who brought them, and every way of not being worth it twice."""
 
 from __future__ import annotations
 
@@ -160,7 +160,9 @@ def test_reward_is_listed_and_explained_like_any_commission(paying: World) -> No
     paying.leave("cai")
     (reward,) = rewards(paying, "ann")
     assert "取消了关注" in paying.look(lambda s: explain.text_of(words, explain.explain(s, reward)))
-    assert [one.kind for one in paying.look(lambda s: commissions.of_member(s, reward.member_id))] == ["registration"]  # fmt: skip
+    assert [
+        one.kind for one in paying.look(lambda s: commissions.of_member(s, reward.member_id))
+    ] == ["registration"]
 
 
 def test_switching_it_off_keeps_what_was_earned_and_still_voids_it(paying: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -41,7 +42,9 @@ def limits(world: World, **numbers: int) -> None:
 
 def pay(world: World, buyer: str, fen: int, **clues: str) -> str:
     order = world.order(buyer, fen)
-    order = PaidOrder(order.order_no, order.buyer, order.lines, order.paid_at, 0, tuple(clues.items()))  # fmt: skip
+    order = PaidOrder(
+        order.order_no, order.buyer, order.lines, order.paid_at, 0, tuple(clues.items())
+    )
     world.record(order)
     return order.order_no
 
@@ -174,8 +177,8 @@ def test_promoter_whose_friends_send_everything_back(world: World) -> None:
 def withdraw(world: World, name: str, fen: int = 100) -> Any:
     return world.do(
         lambda s: withdrawals.request(
-            s, world.account, members.get(s, world.account.id, name), fen, client_token=f"{name}-{world.now.isoformat()}",
-            now=world.now,
+            s, world.account, members.get(s, world.account.id, name), fen,
+            client_token=f"{name}-{world.now.isoformat()}", now=world.now,
         )
     )  # fmt: skip
 
@@ -187,11 +190,11 @@ def test_one_phone_or_one_name_behind_several_withdrawals(world: World) -> None:
         world.follow(f"of-{name}", name)
         world.pay_and_settle(f"of-{name}", 10_000)
         phone = "13900000003" if name == "cai" else "13900000001"
-        world.do(
-            lambda s, name=name, phone=phone: members.set_contact(
-                s, KEYRING, world.id_of(name), phone=phone, real_name="王 伟"
-            )
-        )
+        set_contact = partial(
+            members.set_contact,
+            keyring=KEYRING, member_id=world.id_of(name), phone=phone, real_name="王 伟",
+        )  # fmt: skip
+        world.do(set_contact)
     for name in ("ann", "ben"):
         withdraw(world, name)
     assert kinds(world) == [("same_phone", world.id_of("ann")), ("same_phone", world.id_of("ben"))]
@@ -229,7 +232,7 @@ def suspicious(world: World) -> tuple[World, RiskSignal, list[str]]:
 def test_signal_holds_its_members_commissions_and_says_so_once(
     suspicious: tuple[World, RiskSignal, list[str]],
 ) -> None:
-    world, signal, orders = suspicious
+    world, _, orders = suspicious
     world.later(days=8)
     assert world.settle() == 3  # gran's, who has nothing to do with it
     assert [world.states(order)[0] for order in orders] == ["frozen"] * 3
@@ -255,7 +258,11 @@ def test_released_signal_lets_everything_go_and_is_not_raised_again(
     suspicious: tuple[World, RiskSignal, list[str]],
 ) -> None:
     world, signal, _ = suspicious
-    world.do(lambda s: risk.release(s, world.account, signal.id, actor="staff/1", note="一家人", now=world.now))  # fmt: skip
+    world.do(
+        lambda s: risk.release(
+            s, world.account, signal.id, actor="staff/1", note="一家人", now=world.now
+        )
+    )
     assert scan(world) == []
     world.later(days=8)
     assert world.settle() == 6
@@ -269,8 +276,14 @@ def test_confirmed_signal_voids_what_it_held_with_a_reason(
 ) -> None:
     world, signal, orders = suspicious
     with pytest.raises(Invalid):
-        world.do(lambda s: risk.confirm(s, world.account, signal.id, actor="a", reason="", now=world.now))  # fmt: skip
-    world.do(lambda s: risk.confirm(s, world.account, signal.id, actor="staff/1", reason="同一人付款", now=world.now))  # fmt: skip
+        world.do(
+            lambda s: risk.confirm(s, world.account, signal.id, actor="a", reason="", now=world.now)
+        )
+    world.do(
+        lambda s: risk.confirm(
+            s, world.account, signal.id, actor="staff/1", reason="同一人付款", now=world.now
+        )
+    )
     assert [world.states(order) for order in orders] == [["voided", "frozen"]] * 3
     assert world.frozen("ann") == 0
     assert len(world.told("ann", "commission_refused")) == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +10,6 @@ from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
 from domain import products, promoters, rules
-from domain.db import Sql
 from domain.errors import Conflict, Invalid
 from domain.models import Audit, Member
 from domain.money import share
@@ -125,7 +123,8 @@ def test_buyer_of_a_grade_earns_its_rate_on_their_own_order(chain: World) -> Non
 
 def test_plan_never_pays_more_than_the_terms_of_the_line_allow() -> None:
     version = rules.draft(
-        terms=Terms((1000, 500, 200)), max_total_bps=3000, depth=3, effective_at=START, grades={"gold": Terms((1200, 600, 300))},
+        terms=Terms((1000, 500, 200)), max_total_bps=3000, depth=3, effective_at=START,
+        grades={"gold": Terms((1200, 600, 300))},
     )  # fmt: skip
     chain = [Upline(1, 1, "gold"), Upline(2, 2), Upline(3, 3, "gold")]
     line = PlanLine(1, 99_999)
@@ -261,53 +260,35 @@ def test_rejected_member_may_ask_again(chain: World) -> None:
 # --- the hot path ---------------------------------------------------------------------------------------------------
 
 
-def statements_of_an_order(world: World, monkeypatch: pytest.MonkeyPatch) -> int:
+def statements_of_an_order(world: World) -> int:
     """How many statements recording one more order of a known buyer takes."""
     world.pay("dan", 100)
-    seen: list[object] = []
-    run, many = Sql._run, Sql.many
-
-    def counted_run(self: Sql, *arguments: Any) -> Any:
-        seen.append(self)
-        return run(self, *arguments)
-
-    def counted_many(self: Sql, session: Session, rows: Sequence[tuple[Any, ...]]) -> int:
-        if len(rows) > 1:  # a single row runs like any statement
-            seen.append(self)
-        return many(self, session, rows)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Sql, "_run", counted_run)
-        patch.setattr(Sql, "many", counted_many)
-        note = _note(seen)
-        event.listen(world.database.engine, "before_cursor_execute", note)
-        world.pay("dan", 10_000)
-        event.remove(world.database.engine, "before_cursor_execute", note)
-    return len(seen)
-
-
-def _note(seen: list[object]) -> Any:
-    """Statements that go through SQLAlchemy, without what only nests transactions."""
+    seen: list[str] = []
 
     def note(*arguments: Any) -> None:
         if not arguments[2].upper().startswith(("SAVEPOINT", "RELEASE", "BEGIN")):
             seen.append(arguments[2])
 
-    return note
+    event.listen(world.database.engine, "before_cursor_execute", note)
+    try:
+        world.pay("dan", 10_000)
+    finally:
+        event.remove(world.database.engine, "before_cursor_execute", note)
+    return len(seen)
 
 
-def test_accrual_asks_nothing_more_where_nothing_is_configured(
-    chain: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain = statements_of_an_order(chain, monkeypatch)
+def test_accrual_asks_nothing_more_where_nothing_is_configured(chain: World) -> None:
+    plain = statements_of_an_order(chain)
     assert plain >= 6  # the counter sees the hot path
     for name in ("ann", "ben", "cai"):
         approve(chain, name)
     for policy in ("approved", "first_order"):
         chain.change(qualification=policy)
-        assert statements_of_an_order(chain, monkeypatch) == plain
+        assert statements_of_an_order(chain) == plain
     chain.change(qualification="spent", qualification_spent_fen=1_000_000)
-    assert statements_of_an_order(chain, monkeypatch) == plain + 1
+    assert statements_of_an_order(chain) == plain + 1
     chain.change(qualification="everyone", registration_reward_fen=100)
-    publish(chain, cap_fen=800, grades={"gold": Terms((1500, 500, 200))}, grade_freeze_days={"gold": 1})  # fmt: skip
-    assert statements_of_an_order(chain, monkeypatch) == plain
+    publish(
+        chain, cap_fen=800, grades={"gold": Terms((1500, 500, 200))}, grade_freeze_days={"gold": 1}
+    )
+    assert statements_of_an_order(chain) == plain

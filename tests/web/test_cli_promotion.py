@@ -76,8 +76,12 @@ def test_grade_is_made_given_swept_and_remembered(account: OpenAccount, flask: A
               "--need", "invited_buyers=10", "--need", "earned_fen=100000", "--match", "any")
     )  # fmt: skip
     assert made["conditions"] == {"match": "any", "invited_buyers": 10, "earned_fen": 100000}
-    assert [one["code"] for one in done(flask("grade", "list", "--account", "tea"))["grades"]] == ["gold"]  # fmt: skip
-    given = done(flask("grade", "assign", "--account", "tea", "child", "gold", "--reason", "老客户"))  # fmt: skip
+    assert [one["code"] for one in done(flask("grade", "list", "--account", "tea"))["grades"]] == [
+        "gold"
+    ]
+    given = done(
+        flask("grade", "assign", "--account", "tea", "child", "gold", "--reason", "老客户")
+    )
     assert given == {"openid": "child", "grade": "gold", "pinned": True}
     assert done(flask("grade", "sweep", "--account", "tea")) == {"members": 4, "moved": 0}
     (row,) = done(flask("grade", "history", "--account", "tea", "child"))["history"]
@@ -98,7 +102,9 @@ def test_promoters_are_decided_and_suspended(
     )
     (waiting,) = done(flask("promoter", "waiting", "--account", "tea"))["applications"]
     assert (waiting["openid"], waiting["message"]) == ("child", "请通过")
-    rejected = done(flask("promoter", "reject", "--account", "tea", "child", "--reason", "资料不全"))  # fmt: skip
+    rejected = done(
+        flask("promoter", "reject", "--account", "tea", "child", "--reason", "资料不全")
+    )
     assert rejected["promoter"] == "rejected"
     assert done(flask("promoter", "approve", "--account", "tea", "child"))["promoter"] == "approved"
     suspended = done(flask("promoter", "suspend", "--account", "tea", "child", "--reason", "核实"))
@@ -119,7 +125,9 @@ def test_commission_is_held_released_and_refused(
     assert listed["id"] == held["id"]
     assert done(flask("hold", "release", "--account", "tea", str(held["id"]))) == {"released": 1}
     again = done(flask("hold", "add", "--account", "tea", commission, "--reason", "再核对"))
-    assert done(flask("hold", "refuse", "--account", "tea", str(again["id"]), "--reason", "同一人")) == {"refused": 1}  # fmt: skip
+    assert done(
+        flask("hold", "refuse", "--account", "tea", str(again["id"]), "--reason", "同一人")
+    ) == {"refused": 1}
     assert shop.get("/members/child/commissions").body["items"][0]["status"] == "voided"
     assert done(flask("ledger", "check"))["ok"] is True
 
@@ -133,7 +141,9 @@ def test_risk_is_scanned_listed_and_decided(
     assert done(flask("risk", "scan", "--account", "tea"))["held"] == 1
     (signal,) = done(flask("risk", "list", "--account", "tea"))["signals"]
     assert (signal["kind"], signal["evidence"]["orders"]) == ("self_paid", 1)
-    decided = done(flask("risk", "confirm", "--account", "tea", str(signal["id"]), "--reason", "代付"))  # fmt: skip
+    decided = done(
+        flask("risk", "confirm", "--account", "tea", str(signal["id"]), "--reason", "代付")
+    )
     assert decided["status"] == "confirmed"
     assert done(flask("risk", "list", "--account", "tea"))["signals"] == []
     assert len(done(flask("risk", "list", "--account", "tea", "--status", "all"))["signals"]) == 1
