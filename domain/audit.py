@@ -21,13 +21,13 @@ def record(
     before: Any = None,
     after: Any = None,
     now: datetime,
-) -> None:
-    """Note a change by a person or a command; `subject` is like "member/12". No secrets in `before` and `after`."""
-    session.add(
-        Audit(
-            account_id=account_id, actor=actor, action=action, subject=subject, at=now,
-            before=None if before is None else to_json(before),
-            after=None if after is None else to_json(after),
-        )
+) -> int:
+    """Note a change by a person or a command; the note's id. `subject` is like "member/12". No secrets in `before` and
+    `after`."""
+    row = Audit(
+        account_id=account_id, actor=actor, action=action, subject=subject, at=now,
+        before=None if before is None else to_json(before), after=None if after is None else to_json(after),
     )  # fmt: skip
+    session.add(row)
     session.flush()
+    return row.id

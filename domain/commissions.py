@@ -84,11 +84,13 @@ def accrue(session: Session, account_id: int, orders: Sequence[Accruing], now: d
                 upline.member_id, upline.level,
                 orders=1, spent_fen=order.paid_fen, buyers=1 if order.first_purchase else 0,
             )  # fmt: skip
+        due_at = None if order.due_at is None else to_db(order.due_at)
+        graded = order.rule is not None and bool(order.rule.grade_freeze_days)
         earned: dict[tuple[int, int], int] = defaultdict(int)
         for earner_id, one in _within_budget(order):
             rows.append(
                 (account_id, order.order_id, one.line_no, one.level, earner_id, one.base_fen, one.rate_bps,
-                 one.share_bps, one.amount_fen, order.due_of(one), at)
+                 one.share_bps, one.amount_fen, order.due_of(one) if graded else due_at, at)
             )  # fmt: skip
             key = f"accrue-{order.order_id}-{one.line_no}-{one.level}"
             entries.append(

@@ -226,6 +226,8 @@ _HISTORY = Sql(
     " SELECT ?, ?, COALESCE(MAX(seq), 0) + 1, ?, ?, ?, ?, ?, ? FROM grade_history WHERE member_id = ?"
 )
 
+_LAST = Sql("SELECT MAX(seq) AS seq FROM grade_history WHERE member_id = ?")
+
 
 @dataclass(frozen=True, slots=True)
 class Swept:
@@ -381,7 +383,7 @@ def _move(
         up = ranks.get(after, 0) > ranks.get(before, 0)
         occasion = notices.GRADE_UP if up else notices.GRADE_DOWN
         names = {grade.code: grade.name for grade in all_of(session, account_id)}
-        key = f"{occasion}-{member_id}-{int(now.timestamp() * 1_000_000)}"
+        key = f"{occasion}-{member_id}-{_LAST(session, member_id).one().seq}"
         params = {
             "grade": names.get(after, ""),
             "before": names.get(before, ""),

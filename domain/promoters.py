@@ -145,11 +145,11 @@ def _decide(
         application.status, application.open_key, application.reason = status, None, reason or None
         application.decided_at, application.decided_by = now, actor
     session.flush()
-    _note(
+    note = _note(
         session, member, actor, f"promoter_{status}",
         {"promoter": before}, {"promoter": status, "reason": reason}, now,
     )  # fmt: skip
-    _tell(session, member, _OCCASIONS[status], {"reason": reason}, now)
+    _tell(session, member, _OCCASIONS[status], note, {"reason": reason}, now)
     return member
 
 
@@ -202,8 +202,9 @@ def _set_status(
     turned = changed(_SET_STATUS(session, status, member_id, account_id, status))
     member = _locked(session, account_id, member_id)
     if turned:
-        _note(session, member, actor, f"member_{status}", None, {"reason": reason.strip()}, now)
-        _tell(session, member, occasion, {"reason": reason.strip()}, now)
+        why = {"reason": reason.strip()}
+        note = _note(session, member, actor, f"member_{status}", None, why, now)
+        _tell(session, member, occasion, note, why, now)
     return member
 
 
@@ -227,18 +228,22 @@ def _note(
     before: dict[str, str] | None,
     after: dict[str, str],
     now: datetime,
-) -> None:
-    audit.record(
+) -> int:
+    return audit.record(
         session, member.account_id, actor=actor, action=action, subject=f"member/{member.id}",
         before=before, after=after, now=now,
     )  # fmt: skip
 
 
 def _tell(
-    session: Session, member: Member, occasion: str, params: dict[str, str], now: datetime
+    session: Session,
+    member: Member,
+    occasion: str,
+    note: int,
+    params: dict[str, str],
+    now: datetime,
 ) -> None:
-    key = f"{occasion}-{member.id}-{int(now.timestamp() * 1_000_000)}"
-    news = notices.News(
-        member.account_id, member.id, occasion, key, {**params, "at": now.isoformat()}
-    )
+    """Tell the member of the decision that the audit noted as `note`."""
+    told = {**params, "at": now.isoformat()}
+    news = notices.News(member.account_id, member.id, occasion, f"{occasion}-{note}", told)
     notices.tell(session, [news], now)

@@ -16,8 +16,7 @@ from domain import notices
 from domain.accounts import OpenAccount
 from domain.outbox import ALERT, Claimed
 from domain.secrets import short_digest
-from domain.texts import TEXTS
-from jobs import cards
+from jobs import notify
 from jobs.drain import Deliver, drain
 from jobs.outcomes import Done
 from jobs.process import Process, current
@@ -71,25 +70,15 @@ def post(account: OpenAccount, row: Claimed) -> None:
 
 def send_cards(process: Process, account: OpenAccount, row: Claimed) -> bool:
     """A card to each staff openid; False without a template for it. One who no longer follows is passed over."""
-    with process.context.database.reading() as session:
-        template = notices.templates_of(session, account.id).get(notices.RISK_ALERT)
-    if template is None:
+    sender = notify.sender_of(process, account.id)
+    if isinstance(sender, str) or notices.RISK_ALERT not in sender.template_ids:
         return False
-    words = {**cards.words_of(row.payload), "friend": TEXTS[f"risk.{row.payload['kind']}"]}
-    fields = (
-        json.loads(template.fields) if template.fields else cards.default_fields(notices.RISK_ALERT)
-    )
-    client = process.context.platform(account)
+    template_id = sender.template_ids[notices.RISK_ALERT]
+    data = sender.data(notices.RISK_ALERT, row.payload)
     for openid in account.settings.alert_openids:
         client_id = short_digest(f"{row.key} {openid}")
         try:
-            api.send_template(
-                client,
-                openid,
-                template.template_id,
-                cards.card(fields, words),
-                client_msg_id=client_id,
-            )
+            api.send_template(sender.client, openid, template_id, data, client_msg_id=client_id)
         except RecipientRefused:
             continue  # the others must hear of it all the same
     return True

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from domain import notices
 from domain.money import yuan
+from domain.texts import TEXTS
 
 _BEIJING: Final = timezone(timedelta(hours=8))
 _LEVELS: Final = {1: "一级好友", 2: "二级好友", 3: "三级好友"}
@@ -48,6 +49,12 @@ _WITHDRAWAL_FIELDS: Final = {
     "thing1": "occasion", "amount2": "amount", "phrase3": "status", "time4": "time",
 }  # fmt: skip
 
+_EVENT_FIELDS: Final = {"thing1": "occasion", "phrase2": "status", "time3": "time"}
+_EVENTS: Final = (
+    notices.COMMISSION_HELD, notices.COMMISSION_RELEASED, notices.COMMISSION_REFUSED, notices.GRADE_UP,
+    notices.GRADE_DOWN, notices.PROMOTER_APPROVED, notices.PROMOTER_REJECTED, notices.PROMOTER_SUSPENDED,
+    notices.PROMOTER_REINSTATED, notices.RISK_ALERT,
+)  # fmt: skip
 DEFAULT_FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
     notices.FRIEND_JOINED: {"thing1": "friend", "thing2": "occasion", "time3": "time"},
     notices.COMMISSION_ACCRUED: {
@@ -65,19 +72,9 @@ DEFAULT_FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
     **dict.fromkeys((each for each in notices.OCCASIONS if each.startswith("withdrawal_")), _WITHDRAWAL_FIELDS),
     notices.REGISTRATION_REWARD: {"thing1": "friend", "amount2": "amount", "time3": "time"},
     notices.REGISTRATION_VOIDED: {"thing1": "friend", "amount2": "amount", "time3": "time"},
+    **dict.fromkeys(_EVENTS, _EVENT_FIELDS),
 }  # fmt: skip
 """For a template whose text WeChat does not tell us: keyword → parameter."""
-_EVENT_FIELDS: Final[Mapping[str, str]] = {
-    "thing1": "occasion",
-    "phrase2": "status",
-    "time3": "time",
-}
-
-
-def default_fields(occasion: str) -> Mapping[str, str]:
-    """Keyword → parameter of an occasion: what happened, its state and when, where there is nothing better."""
-    return DEFAULT_FIELDS.get(occasion, _EVENT_FIELDS)
-
 
 _KEYWORD = re.compile(r"([^\n{}]*)\{\{\s*([A-Za-z_]+?)(\d*)\.DATA\s*\}\}")
 _LABELS: Final = (
@@ -104,20 +101,23 @@ def words_of(payload: Mapping[str, Any]) -> dict[str, str]:
     """
     title, status = _OCCASIONS[payload["occasion"]]
     words = {"occasion": title, "status": status, "time": _beijing(payload["at"])}
-    if payload.get("grade"):
-        words["level"] = str(payload["grade"])
-    if "friend" in payload:
-        words["friend"] = str(payload["friend"])
-    if "order_no" in payload:
-        words["order_no"] = str(payload["order_no"])
-    if "level" in payload:
-        words["level"] = _LEVELS[payload["level"]]
+    words |= {name: str(payload[name]) for name in ("friend", "order_no") if name in payload}
+    words |= _standing(payload)
     if "count" in payload:
         words["count"] = str(int(payload["count"]))
     for name in ("amount", "paid"):
         if f"{name}_fen" in payload:
             words[name] = f"{yuan(int(payload[f'{name}_fen']))}元"
     return words
+
+
+def _standing(payload: Mapping[str, Any]) -> dict[str, str]:
+    """The level of a friend, or a new grade, or what a risk signal is about."""
+    if payload["occasion"] == notices.RISK_ALERT:
+        return {"friend": TEXTS[f"risk.{payload['kind']}"]}
+    if payload.get("grade"):
+        return {"level": str(payload["grade"])}
+    return {"level": _LEVELS[payload["level"]]} if "level" in payload else {}
 
 
 def _beijing(at: str) -> str:

@@ -57,7 +57,7 @@ class Sender:
         fields = self.fields[occasion]
         if fields is None:
             text = self.texts.get(self.template_ids[occasion], "")
-            fields = cards.fields_from(text, words) or cards.default_fields(occasion)
+            fields = cards.fields_from(text, words) or cards.DEFAULT_FIELDS[occasion]
         return cards.card(fields, words)
 
 
@@ -65,7 +65,8 @@ def prepare(process: Process, rows: Sequence[Claimed]) -> Deliver:
     """Read members, accounts and templates of these rows; answers with the function that sends one of them."""
     with process.context.database.reading() as session:
         recipients = members.recipients(session, [row.member_id for row in rows if row.member_id])
-    senders = {account_id: _sender(process, account_id) for account_id in {row.account_id for row in rows}}  # fmt: skip
+    ids = {row.account_id for row in rows}
+    senders = {account_id: sender_of(process, account_id) for account_id in ids}
 
     def deliver(row: Claimed) -> Done:
         sender = senders[row.account_id]
@@ -103,7 +104,7 @@ def _deliver(process: Process, sender: Sender, recipient: Recipient, row: Claime
     return Done(provider_msg_id=str(msgid))
 
 
-def _sender(process: Process, account_id: int) -> Sender | str:
+def sender_of(process: Process, account_id: int) -> Sender | str:
     """The account's sender, or why there is none: that concerns its rows, not those of other accounts."""
     try:
         account = process.account(account_id)

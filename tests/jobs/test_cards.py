@@ -16,6 +16,18 @@ PAYLOADS: dict[str, dict[str, object]] = {
     notices.COMMISSION_SETTLED: {"amount_fen": 5, "count": 3, "at": AT},
     notices.COMMISSION_VOIDED: {"order_no": "E1", "amount_fen": 100, "at": AT},
     notices.COMMISSION_CLAWED_BACK: {"order_no": "E1", "amount_fen": 100, "at": AT},
+    notices.REGISTRATION_REWARD: {"friend": "小红", "amount_fen": 200, "days": 7, "at": AT},
+    notices.REGISTRATION_VOIDED: {"friend": "小红", "amount_fen": 200, "at": AT},
+    notices.COMMISSION_HELD: {"signal": "churn", "until": AT, "at": AT},
+    notices.COMMISSION_RELEASED: {"count": 2, "amount_fen": 0, "at": AT},
+    notices.COMMISSION_REFUSED: {"count": 2, "amount_fen": 500, "reason": "同一人", "at": AT},
+    notices.GRADE_UP: {"grade": "黄金", "before": "", "at": AT},
+    notices.GRADE_DOWN: {"grade": "", "before": "黄金", "at": AT},
+    notices.PROMOTER_APPROVED: {"reason": "", "at": AT},
+    notices.PROMOTER_REJECTED: {"reason": "资料不全", "at": AT},
+    notices.PROMOTER_SUSPENDED: {"reason": "核实", "at": AT},
+    notices.PROMOTER_REINSTATED: {"reason": "", "at": AT},
+    notices.RISK_ALERT: {"kind": "churn", "signal": 1, "member": 2, "evidence": {}, "holds": True, "at": AT},
 }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from sqlalchemy.orm import Session
 
 from domain import explain, holds
 from domain.errors import Invalid, NotFound
@@ -36,7 +37,12 @@ def test_released_commission_settles(due: tuple[World, str]) -> None:
     row = hold(world, world.commissions(order)[0], None)
     world.later(days=8)
     assert world.settle() == 2
-    assert world.do(lambda s: holds.release(s, world.account.id, [row.id], actor="staff/2", now=world.now)) == 1  # fmt: skip
+    assert (
+        world.do(
+            lambda s: holds.release(s, world.account.id, [row.id], actor="staff/2", now=world.now)
+        )
+        == 1
+    )
     assert world.settle() == 1
     assert len(world.told("cai", "commission_held")) == 1
     assert len(world.told("cai", "commission_released")) == 1
@@ -57,8 +63,17 @@ def test_refused_commission_is_void_and_its_owner_hears_why(due: tuple[World, st
     world, order = due
     row = hold(world, world.commissions(order)[0])
     with pytest.raises(Invalid):
-        world.do(lambda s: holds.refuse(s, world.account.id, [row.id], actor="x", reason="", now=world.now))  # fmt: skip
-    refuse = lambda s: holds.refuse(s, world.account.id, [row.id], actor="staff/2", reason="同一人下单", now=world.now)  # fmt: skip  # noqa: E731
+        world.do(
+            lambda s: holds.refuse(
+                s, world.account.id, [row.id], actor="x", reason="", now=world.now
+            )
+        )
+
+    def refuse(session: Session) -> int:
+        return holds.refuse(
+            session, world.account.id, [row.id], actor="staff/2", reason="同一人下单", now=world.now
+        )
+
     assert world.do(refuse) == 1
     assert world.do(refuse) == 0
     assert world.states(order) == ["voided", "frozen", "frozen"]
@@ -77,7 +92,9 @@ def test_refund_of_part_and_then_refusal_take_everything_once(due: tuple[World, 
     world, order = due
     row = hold(world, world.commissions(order)[0])
     world.refund(order, {1: 4_000})
-    world.do(lambda s: holds.refuse(s, world.account.id, [row.id], actor="a", reason="b", now=world.now))  # fmt: skip
+    world.do(
+        lambda s: holds.refuse(s, world.account.id, [row.id], actor="a", reason="b", now=world.now)
+    )
     assert world.left(order) == [0, 300, 120]
 
 
@@ -85,7 +102,9 @@ def test_refusing_what_a_refund_has_voided_posts_nothing(due: tuple[World, str])
     world, order = due
     row = hold(world, world.commissions(order)[0])
     world.refund(order, {1: 10_000})
-    world.do(lambda s: holds.refuse(s, world.account.id, [row.id], actor="a", reason="b", now=world.now))  # fmt: skip
+    world.do(
+        lambda s: holds.refuse(s, world.account.id, [row.id], actor="a", reason="b", now=world.now)
+    )
     assert world.look(lambda s: s.get_one(Hold, row.id)).outcome == "released"
 
 

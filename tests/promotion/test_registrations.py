@@ -1,4 +1,4 @@
-"""拉新: what a new follower is worth to the one who brought them, and every way in which they are not worth it twice."""
+"""拉新: what a new follower is worth to the one who brought them, and every way of not being worth it twice."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
-from domain import commissions, explain, promoters
+from domain import commissions, explain, promoters, proof
 from domain.models import Commission, RegistrationDay
 from domain.texts import Words
 from tests.domain.world import World
@@ -159,7 +160,9 @@ def test_reward_is_listed_and_explained_like_any_commission(paying: World) -> No
     paying.leave("cai")
     (reward,) = rewards(paying, "ann")
     assert "取消了关注" in paying.look(lambda s: explain.text_of(words, explain.explain(s, reward)))
-    assert [one.kind for one in paying.look(lambda s: commissions.of_member(s, reward.member_id))] == ["registration"]  # fmt: skip
+    assert [
+        one.kind for one in paying.look(lambda s: commissions.of_member(s, reward.member_id))
+    ] == ["registration"]
 
 
 def test_switching_it_off_keeps_what_was_earned_and_still_voids_it(paying: World) -> None:
@@ -175,7 +178,7 @@ def test_proof_finds_a_reward_without_its_posting(world: World) -> None:
     world.follow("cai", "ann")
     assert world.books().ok
 
-    def forge(session) -> None:  # type: ignore[no-untyped-def]
+    def forge(session: Session) -> None:
         session.add(
             Commission(
                 account_id=world.account.id, kind="registration", joined_member_id=world.id_of("cai"), level=1,
@@ -185,9 +188,7 @@ def test_proof_finds_a_reward_without_its_posting(world: World) -> None:
         )  # fmt: skip
         session.flush()
 
-    def look(session) -> set[str]:  # type: ignore[no-untyped-def]
-        from domain import proof
-
+    def look(session: Session) -> set[str]:
         with session.begin_nested() as savepoint:
             forge(session)
             found = {one["check"] for one in proof.ledger_check(session).differences}

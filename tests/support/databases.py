@@ -37,6 +37,12 @@ class RolledBack(Database):
             expire_on_commit=False,
         )
 
+    @contextmanager
+    def snapshot(self) -> Generator[Session]:
+        """What the test wrote is visible to this connection alone."""
+        with self.reading() as session:
+            yield session
+
     def roll_back(self) -> None:
         """Forget everything that the test wrote."""
         self._outermost.rollback()
