@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from app import create_app
+from app import app_of
 from config import load_settings
 from context import Context, open_context
 from domain import outbox

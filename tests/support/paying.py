@@ -24,7 +24,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
 
-from app import create_app
+from app import app_of
 from config import load_settings
 from context import Context, open_context
 from domain import (
@@ -285,7 +285,7 @@ def open_paying(
     }
     context = open_context(load_settings(environ))
     process = Process(context, connect(redis_url))
-    door = Door(create_app(context))
+    door = Door(app_of(context))
     server = make_server("127.0.0.1", port, door, threaded=True)
     serving = threading.Thread(target=server.serve_forever, args=(0.02,))
     serving.start()
