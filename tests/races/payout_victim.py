@@ -54,7 +54,7 @@ def sweep_step(process: Process, _notice: Notice) -> None:
 
 
 def notice_step(process: Process, notice: Notice) -> None:
-    client = create_app(process.context).test_client()
+    client = app_of(process.context).test_client()
     client.post("/pay/tea/notify", data=notice["body"], headers=notice["headers"])
 
 
