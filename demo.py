@@ -67,7 +67,7 @@ GUIDE: Final = (
         "text": "看 Alice 收到佣金通知，再点「我的收益」",
         "user": ALICE,
         "does": "template",
-        "what": "",
+        "what": "佣金到账",
     },
 )
 

@@ -70,7 +70,7 @@ class Story:
 
     def receives(
         self, user: str, wanted: str, of_type: str = "template", after: int = 0
-    ) -> dict[str, Any]:
+    ) -> Any:
         """The message of this type whose text contains `wanted`, as soon as it is on the phone."""
 
         def look() -> dict[str, Any] | None:

@@ -26,7 +26,9 @@ ENDPOINTS = [
     for module in (tokens, qrcode, menu, media, users, templates, custom, openapi, oauth)
     for endpoint in module.endpoints.all
 ]
-CONTROL_CALLS = [call for module in (setup, acts, looks, trade) for call in module.calls.all]
+CONTROL_CALLS = [
+    call for module in (setup, acts, looks, trade, phones) for call in module.calls.all
+]
 
 
 @dataclass(frozen=True)

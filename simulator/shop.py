@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 import secrets
+import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 import requests
 
 from simulator.errors import ControlError
-from simulator.state import Account, Order, Shop, User, World
+from simulator.state import Account, Order, Report, Shop, User, World
 
 TIMEOUT_SECONDS = 10
 _TEXTS = ("name", "base_url", "key", "secret")
@@ -97,7 +98,22 @@ class Shops:
 
     def _told(self, order: Order, path: str, body: dict[str, Any]) -> dict[str, Any]:
         shop = self._world.state.shops[order.shop]
-        return {"order": asdict(order), "api": self._report(shop, path, body)}
+        started, at = time.perf_counter(), self._world.now()
+        answer = self._report(shop, path, body)
+        report = Report(
+            id=self._world.next_id(),
+            at=at,
+            account=shop.account,
+            openid=order.openid,
+            order_no=order.order_no,
+            path=path,
+            body=body,
+            status=answer["status"],
+            answer=answer.get("body", answer.get("error")),
+            ms=round((time.perf_counter() - started) * 1000, 1),
+        )
+        self._world.reports.append(report)
+        return {"order": asdict(order), "api": answer}
 
     def _report(self, shop: Shop, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """What the merchant's API answered; status None when it could not be reached."""

@@ -100,6 +100,8 @@ class Account:
     allowed_ips: list[str] = field(default_factory=list)  # empty: no white list
     templates: list[dict[str, str]] = field(default_factory=list)  # empty: any template id is taken
     web_domains: list[str] = field(default_factory=list)  # empty: OAuth may return anywhere
+    web_cookie: str = ""  # by which its pages remember a visitor; dropped when another phone comes
+    web_cookie_path: str = "/"
     tokens: dict[str, Token] = field(default_factory=dict)
     forced_at: list[float] = field(default_factory=list)  # stable_token with force_refresh
     tickets: dict[str, Ticket] = field(default_factory=dict)
@@ -154,6 +156,42 @@ class Order:
     refunds: list[dict[str, Any]] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Report:
+    """What a shop told the merchant's API, and the answer; status None when nobody answered."""
+
+    id: int
+    at: float
+    account: str
+    openid: str
+    order_no: str
+    path: str
+    body: dict[str, Any]
+    status: int | None
+    answer: Any
+    ms: float
+
+
+@dataclass
+class GuideStep:
+    """A line of the newcomer's guide; with `does` it ticks itself off, see guide.py."""
+
+    text: str
+    user: str = ""
+    does: str = ""
+    what: str = ""
+    done: bool = False
+
+
+@dataclass
+class Guide:
+    """The newcomer's guide, and how far things were when it was set."""
+
+    steps: list[GuideStep] = field(default_factory=list)
+    since: int = 0  # the last id then
+    orders_before: int = 0
+
+
 @dataclass
 class State:
     """What survives a restart when there is a state file."""
@@ -162,6 +200,7 @@ class State:
     users: dict[str, User] = field(default_factory=dict)
     shops: dict[str, Shop] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
+    guide: Guide = field(default_factory=Guide)
     last_id: int = 0
 
 
@@ -175,6 +214,7 @@ class World:
         self.faults = Faults()
         self.calls: deque[Any] = deque(maxlen=JOURNAL_LENGTH)
         self.pushes: deque[Any] = deque(maxlen=JOURNAL_LENGTH)
+        self.reports: deque[Report] = deque(maxlen=JOURNAL_LENGTH)
         self.grants: dict[str, Grant] = {}  # by OAuth code, access token and refresh token
         self.limits: dict[str, int | None] = {}  # path -> calls a day
         self.state = state or State()
@@ -207,6 +247,7 @@ class World:
             self.grants.clear()
             self.calls.clear()
             self.pushes.clear()
+            self.reports.clear()
             self.blobs.clear()
 
     @property

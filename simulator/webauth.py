@@ -59,9 +59,11 @@ def blueprint(world: World) -> Blueprint:
     @bp.get("/_sim/open")
     def open_page() -> Response:
         """Open `url` in the browser as `user`."""
-        response = make_response(redirect(request.args.get("url", "/")))
-        response.set_cookie(HOLDER, world.get_user(request.args.get("user", "")).id)
-        return response
+        return _handed_over(world, world.get_user(request.args.get("user", "")))
+
+    @bp.errorhandler(ControlError)
+    def refused(error: ControlError) -> Response:
+        return Response(error.message, error.status, content_type="text/plain; charset=utf-8")
 
     return bp
 
@@ -75,6 +77,24 @@ def _problem(account: Account) -> str | None:
     if request.args.get("response_type") != "code" or request.args.get("scope") not in SCOPES:
         return "Scope 参数错误或没有 Scope 权限，错误码：10005"
     return None
+
+
+def _handed_over(world: World, user: User) -> Response:
+    """On to the page, as this person.
+
+    All phones share the cookies of one browser. So the cookies by which the accounts' pages
+    remember a visitor (setting `web_cookie`) are dropped when another phone than before comes.
+    """
+    url = request.args.get("url", "/")
+    if urlsplit(url).scheme not in ("http", "https", ""):
+        raise ControlError("url must be a web address")
+    response = make_response(redirect(url))
+    if request.cookies.get(HOLDER) != user.id:
+        for account in world.accounts:
+            if account.web_cookie:
+                response.delete_cookie(account.web_cookie, path=account.web_cookie_path)
+    response.set_cookie(HOLDER, user.id)
+    return response
 
 
 def _holder(world: World) -> User | None:

@@ -26,6 +26,8 @@ _SETTINGS = {
     "allowed_ips": list,
     "templates": list,
     "web_domains": list,
+    "web_cookie": str,
+    "web_cookie_path": str,
 }
 
 
@@ -33,7 +35,8 @@ _SETTINGS = {
 def put_account(call: ControlCall) -> Any:
     """Make or change an official account: app_id, secret, token, aes_key, gh_id, name, callback_url,
     mode (plain, compatible, safe); optional: unionid (true: bound to an open-platform account),
-    allowed_ips, web_domains, templates [{template_id, title, content}]."""
+    allowed_ips, web_domains, templates [{template_id, title, content}], web_cookie and web_cookie_path (by which
+    its pages remember a visitor: dropped when another phone opens one)."""
     app_id = call.text("app_id")
     settings = {name: call.fields[name] for name in _SETTINGS if name in call.fields}
     for name, value in settings.items():
