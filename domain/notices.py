@@ -26,8 +26,14 @@ WITHDRAWAL_REJECTED: Final = "withdrawal_rejected"
 WITHDRAWAL_CONFIRM: Final = "withdrawal_confirm"
 WITHDRAWAL_PAID: Final = "withdrawal_paid"
 WITHDRAWAL_FAILED: Final = "withdrawal_failed"
+REFERRER_CHANGED: Final = "referrer_changed"
+FRIEND_MOVED: Final = "friend_moved"
+DISPUTE_DECIDED: Final = "dispute_decided"
 OCCASIONS: Final = (
     FRIEND_JOINED,
+    REFERRER_CHANGED,
+    FRIEND_MOVED,
+    DISPUTE_DECIDED,
     COMMISSION_ACCRUED,
     COMMISSION_SETTLED,
     COMMISSION_VOIDED,
