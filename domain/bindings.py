@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from domain import events, notices
 from domain.accounts import OpenAccount, Settings
-from domain.db import Sql, to_db
+from domain.db import Sql, is_key, to_db
 from domain.tally import Changes
 
 PAID_LEVELS: Final = 3
@@ -125,7 +125,9 @@ def by_scan(
     (referrer's name, None) when bound now, (None, reason) when refused, (None, None) for a code that binds nobody.
     The referrer hears at once; a refusal is recorded with its reason.
     """
-    promoter = _PROMOTER(session, account.id, scene_code).one_or_none()
+    promoter = None
+    if is_key(scene_code):  # anybody can print a code with anything in it
+        promoter = _PROMOTER(session, account.id, scene_code).one_or_none()
     if promoter is not None and promoter.kind != "promoter":
         return None, None
     refused: str | None = UNKNOWN_SCENE

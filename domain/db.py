@@ -104,6 +104,14 @@ def to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
+def is_key(text: str, length: int = 64) -> bool:
+    """Whether a text from outside can be in a key column at all.
+
+    Those hold ASCII; comparing one with anything else is error 1267 on MariaDB, not "no row".
+    """
+    return 0 < len(text) <= length and text.isascii() and text.isprintable()
+
+
 def error_number(error: BaseException) -> int | None:
     """The server's error number behind a SQLAlchemy error, if it has one."""
     orig = getattr(error, "orig", None)

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from domain import bindings, events
 from domain.accounts import OpenAccount
 from domain.bindings import PAID_LEVELS, Person, display_name
-from domain.db import Sql, changed, is_duplicate, maybe_from_db, to_db
+from domain.db import Sql, changed, is_duplicate, is_key, maybe_from_db, to_db
 from domain.errors import Invalid, NotFound
 from domain.models import Identity, Member, Relation
 from domain.secrets import Keyring, random_code
@@ -87,6 +87,8 @@ _SUMMARY = Sql(
 
 def find(session: Session, account_id: int, openid: str) -> Member | None:
     """The member with this openid in this account."""
+    if not is_key(openid):
+        return None
     return session.scalar(
         select(Member).where(Member.account_id == account_id, Member.openid == openid)
     )
@@ -169,7 +171,7 @@ def follow(
         events.FOLLOW,
         _at(created),
         member_id=person.id,
-        detail=scene_code,
+        detail=scene_code and scene_code[:190],
     ):
         return Touch(person.id, person.name, repeated=True)
     changes = Changes()
@@ -204,7 +206,7 @@ def scan(
         events.SCAN,
         _at(created),
         member_id=person.id,
-        detail=scene_code,
+        detail=scene_code and scene_code[:190],
     ):
         return Touch(person.id, person.name, repeated=True)
     changes = Changes()

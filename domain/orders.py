@@ -20,13 +20,14 @@ from domain import commissions, events, products, refunds, rules
 from domain.accounts import OpenAccount
 from domain.bindings import display_name
 from domain.commissions import Accruing
-from domain.db import Sql, changed, is_duplicate, maybe_from_db, to_db, to_json
+from domain.db import Sql, changed, is_duplicate, is_key, maybe_from_db, to_db, to_json
 from domain.errors import Invalid, NotFound, OrderConflict
 from domain.models import Identity, Member, Order, OrderLine
 from domain.rules import PlanLine, RuleVersion, Terms, Upline
 from domain.secrets import digest, short_digest
 
 MAX_LINES: Final = 200
+MAX_TITLE: Final = 190
 MAX_FEN: Final = 10_000_000_000
 """A hundred million yuan: what a field of an order may hold."""
 
@@ -77,6 +78,16 @@ class PaidOrder:
 
     def check(self, account: OpenAccount) -> None:
         """`Invalid` for what no shop can mean: no lines, a line twice, amounts out of range, nobody as the buyer."""
+        named = (
+            self.buyer.openid,
+            self.buyer.unionid,
+            self.buyer.app_id,
+            *(one.sku for one in self.lines),
+        )
+        if not all(is_key(key) for key in (self.order_no, *named) if key is not None):
+            raise Invalid("a number or a name has 1 to 64 ASCII characters", order_no=self.order_no)
+        if any(len(line.title) > MAX_TITLE for line in self.lines):
+            raise Invalid("a title has at most 190 characters", order_no=self.order_no)
         numbers = [line.line_no for line in self.lines]
         if not 1 <= len(numbers) <= MAX_LINES or len(set(numbers)) != len(numbers):
             raise Invalid("one to 200 lines with different numbers", order_no=self.order_no)
@@ -125,6 +136,7 @@ _BY_APP = Sql(
         where="i.account_id = ? AND i.app_id = ? AND i.openid IN (??)",
     )
 )
+_NEVER_PAID = Sql("UPDATE member SET first_paid_at = NULL WHERE id IN (??)")
 _FIRST_PAID = Sql("UPDATE member SET first_paid_at = ? WHERE id = ? AND first_paid_at IS NULL")
 
 
@@ -233,6 +245,10 @@ def record_paid(
         for order in new
     }
     new = _insert(session, account, new, rows)
+    # The order of somebody marked above was a repeat (of one that had never found its buyer): they bought nothing now.
+    buying = {known[order.buyer].id for order in new if order.buyer in known}
+    if mistaken := first - buying:
+        _NEVER_PAID.among(session, (), sorted(mistaken))
     if not new:
         return set()
     ids = {
@@ -502,9 +518,8 @@ def _accruing(
 
 def get(session: Session, account_id: int, order_no: str) -> Order:
     """The order of this number in this account, or `NotFound`."""
-    order = session.scalar(
-        select(Order).where(Order.account_id == account_id, Order.order_no == order_no)
-    )
+    query = select(Order).where(Order.account_id == account_id, Order.order_no == order_no)
+    order = session.scalar(query) if is_key(order_no) else None
     if order is None:
         raise NotFound("no such order", order_no=order_no)
     return order

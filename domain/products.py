@@ -51,6 +51,8 @@ def put(
 
 
 def find(session: Session, account_id: int, sku: str) -> Product | None:
+    if not _SKU.fullmatch(sku):
+        return None
     return session.scalar(
         select(Product).where(Product.account_id == account_id, Product.sku == sku)
     )

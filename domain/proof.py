@@ -27,11 +27,14 @@ from domain.models import (
     Order,
     OrderLine,
     Posting,
+    Refund,
+    RefundLine,
+    Rule,
     Withdrawal,
 )
 from domain.money import remaining_after_refund
 from domain.orders import plan_lines, uplines_in
-from domain.rules import Share, earners_of, get_version, plan
+from domain.rules import RuleVersion, Share, earners_of, get_version, plan
 from domain.tally import COLUMNS, Figures
 
 CHUNK: Final = 1000
@@ -100,16 +103,18 @@ def _silent(_what: str, _done: int) -> None:
 
 
 def ledger_check(session: Session, progress: Progress = _silent) -> Report:
-    """Prove the books: legal postings, balances and frozen money equal their postings, every paid order has exactly
-    the commissions of its plan, every claw-back its reason, every commission its postings and its notice.
+    """Prove the books: legal postings, each with its cause; balances and frozen money equal their postings; every paid
+    order has exactly the commissions of its plan and the refunds it was reported; every commission has its notice.
 
     `session` should be a snapshot (`Database.snapshot`). `progress(what, done)` is called after each chunk.
     """
     report = Report(counts={"postings": 0, "orders": 0, "commissions": 0, "members": 0})
-    _check_postings(session, report, progress)
+    posted = _check_postings(session, report, progress)
     _check_balances(session, report, progress)
     _check_orders(session, report, progress)
     _check_withdrawals(session, report, progress)
+    _check_causes(session, report, posted)
+    _check_absorbed(session, report)
     return report
 
 
@@ -131,19 +136,23 @@ def _chunks(session: Session, column: Any) -> Iterator[tuple[int, int]]:
         above = last
 
 
-def _check_postings(session: Session, report: Report, progress: Progress) -> None:
+def _check_postings(session: Session, report: Report, progress: Progress) -> dict[str, int]:
+    """Only legal moves of positive amounts; how many postings each reason has."""
+    posted: dict[str, int] = defaultdict(int)
     rows = session.execute(
         select(Posting.reason, Posting.source, Posting.destination, func.count(), func.min(Posting.amount_fen))
         .group_by(Posting.reason, Posting.source, Posting.destination)
     )  # fmt: skip
     for reason, source, destination, number, smallest in rows:
         report.count("postings", number)
+        posted[reason] += number
         if (reason, source, destination) not in LEGAL_MOVES:
             move = f"{reason}: {source} to {destination}"
             report.differs("legal_postings", move, "no such posting", f"{number} postings")
         if smallest <= 0:
             report.differs("positive_postings", reason, "amounts above zero", smallest)
     progress("postings", report.counts["postings"])
+    return posted
 
 
 def _check_balances(session: Session, report: Report, progress: Progress) -> None:
@@ -185,9 +194,10 @@ def _check_balances(session: Session, report: Report, progress: Progress) -> Non
             )
         report.count("members", len(found.keys() | posted.keys()))
         progress("members", report.counts["members"])
-    orphans = select(func.count()).select_from(Posting)
-    orphans = orphans.where(~select(Member.id).where(Member.id == Posting.member_id).exists())
-    report.compare("balances", "postings without a member", 0, session.scalar(orphans))
+    for table, name in ((Posting, "postings"), (Balance, "balances")):
+        orphans = select(func.count()).select_from(table)
+        orphans = orphans.where(~select(Member.id).where(Member.id == table.member_id).exists())
+        report.compare("balances", f"{name} without a member", 0, session.scalar(orphans))
 
 
 def _between(query: Any, column: Any, above: int, last: int) -> Any:
@@ -205,16 +215,20 @@ def _check_orders(session: Session, report: Report, progress: Progress) -> None:
             session.scalars(_between(select(Commission), Commission.order_id, above, last)),
             "order_id",
         )
-        taken = _taken(session, above, last)
-        posted = _posted(session, [row for group in rows.values() for row in group])
+        taken = _by(
+            session.scalars(_between(_CLAWBACKS, Commission.order_id, above, last)), "commission_id"
+        )
+        posted = _posted(session, [row for group in rows.values() for row in group], taken)
+        refunded_by = _refunded(session, above, last)
         for order in orders:
             _check_order(session, report, order, lines.get(order.id, []), rows.get(order.id, []))
+            _check_refunds(report, order, lines.get(order.id, []), refunded_by)
         for group in rows.values():
             for row in group:
                 refunded = {
                     line.line_no: line.refunded_fen for line in lines.get(row.order_id or 0, [])
                 }
-                _check_commission(report, row, refunded, taken.get(row.id, {}), posted)
+                _check_commission(report, row, refunded, taken.get(row.id, []), posted)
         _check_notices(session, report, [row for group in rows.values() for row in group])
         report.count("orders", len(orders))
         report.count("commissions", sum(len(group) for group in rows.values()))
@@ -250,7 +264,7 @@ def _check_order(
     report.compare("order_lines", name, amounts, (order.paid_fen, order.refunded_fen))
     expected: list[Share] = []
     if order.member_id is not None and order.status in {"paid", "completed"}:
-        version = None if order.rule_id is None else get_version(session, order.rule_id)
+        version = _version(session, report, order)
         shares = plan(version, order.member_id, uplines_in(order.uplines), plan_lines(lines))
         expected = [one for _, one in earners_of(shares)]
     planned = sorted(
@@ -264,28 +278,72 @@ def _check_order(
     report.compare("plan", name, planned, stored)
 
 
-def _taken(session: Session, above: int, last: int) -> dict[int, dict[str, int]]:
-    """What claw-backs took from each commission of these orders, by bucket."""
-    query = (
-        select(Clawback.commission_id, Clawback.from_bucket, func.sum(Clawback.amount_fen))
-        .join(Commission, Commission.id == Clawback.commission_id)
-        .group_by(Clawback.commission_id, Clawback.from_bucket)
+def _version(session: Session, report: Report, order: Order) -> RuleVersion | None:
+    """The rule of the order; None, and a difference, when there is no such rule."""
+    if order.rule_id is None:
+        return None
+    if session.get(Rule, order.rule_id) is None:
+        report.differs("plan", f"order/{order.order_no}", f"rule/{order.rule_id}", None)
+        return None
+    return get_version(session, order.rule_id)
+
+
+_CLAWBACKS: Final = select(Clawback).join(Commission, Commission.id == Clawback.commission_id)
+
+
+def _refunded(
+    session: Session, above: int, last: int
+) -> dict[tuple[int, int | None], tuple[int, int]]:
+    """What applied refunds say: (goods, shipping) by (order, None), and (fen, 0) by (order, line)."""
+    applied = Refund.status == "applied"
+    found: dict[tuple[int, int | None], tuple[int, int]] = defaultdict(lambda: (0, 0))
+    whole = select(
+        Refund.order_id, func.sum(Refund.goods_fen), func.sum(Refund.shipping_refund_fen)
     )
-    taken: dict[int, dict[str, int]] = defaultdict(dict)
-    for commission_id, bucket, amount in session.execute(
-        _between(query, Commission.order_id, above, last)
-    ):
-        taken[commission_id][bucket] = int(amount)
-    return taken
+    query = _between(whole.where(applied), Refund.order_id, above, last).group_by(Refund.order_id)
+    for order_id, goods_fen, shipping_fen in session.execute(query):
+        found[order_id, None] = int(goods_fen), int(shipping_fen)
+    lines = select(Refund.order_id, RefundLine.line_no, func.sum(RefundLine.refund_fen))
+    lines = lines.join(RefundLine, RefundLine.refund_id == Refund.id).where(applied)
+    query = _between(lines, Refund.order_id, above, last).group_by(
+        Refund.order_id, RefundLine.line_no
+    )
+    for order_id, line_no, refund_fen in session.execute(query):
+        found[order_id, line_no] = int(refund_fen), 0
+    return found
+
+
+def _check_refunds(
+    report: Report,
+    order: Order,
+    lines: Sequence[OrderLine],
+    refunded: dict[tuple[int, int | None], tuple[int, int]],
+) -> None:
+    """What the order says was refunded is what its refunds say, in all and line by line."""
+    name = f"order/{order.order_no}"
+    stored = order.refunded_fen, order.shipping_refunded_fen
+    report.compare("order_refunds", name, refunded[order.id, None], stored)
+    for line in lines:
+        expected, _ = refunded[order.id, line.line_no]
+        report.compare("order_refunds", f"{name} line {line.line_no}", expected, line.refunded_fen)
+
+
+def _key(taken: Clawback) -> str:
+    verb = "void" if taken.from_bucket == ledger.FROZEN else "clawback"
+    return f"{verb}-{taken.refund_id}-{taken.commission_id}"
 
 
 def _keys(row: Commission) -> tuple[str, str]:
     return f"accrue-{row.order_id}-{row.line_no}-{row.level}", f"settle-{row.id}"
 
 
-def _posted(session: Session, rows: Sequence[Commission]) -> dict[str, tuple[int, int]]:
-    """(member, amount) of the accrual and settlement postings of these commissions, by key."""
-    return _postings_by_key(session, [key for row in rows for key in _keys(row)])
+def _posted(
+    session: Session, rows: Sequence[Commission], taken: dict[int, list[Clawback]]
+) -> dict[str, tuple[int, int]]:
+    """(member, amount) of the postings that these commissions and their claw-backs should have, by key."""
+    keys = [key for row in rows for key in _keys(row)]
+    keys += [_key(one) for group in taken.values() for one in group]
+    return _postings_by_key(session, keys)
 
 
 def _postings_by_key(session: Session, keys: Sequence[str]) -> dict[str, tuple[int, int]]:
@@ -303,25 +361,25 @@ def _check_commission(
     report: Report,
     row: Commission,
     refunded: dict[int, int],
-    taken: dict[str, int],
+    taken: Sequence[Clawback],
     posted: dict[str, tuple[int, int]],
 ) -> None:
     """Accrued and settled once with the right amounts, and reduced by exactly what its refunds ask."""
     name = f"commission/{row.id}"
     accrue, settle = _keys(row)
     report.compare("accrual", name, (row.member_id, row.amount_fen), posted.get(accrue))
-    voided, clawed = taken.get(ledger.FROZEN, 0), taken.get(ledger.AVAILABLE, 0)
+    voided = sum(one.amount_fen for one in taken if one.from_bucket == ledger.FROZEN)
     left = remaining_after_refund(
         row.base_fen, refunded.get(row.line_no or 0, 0), row.rate_bps, row.share_bps
     )
     report.compare("refunds", name, row.amount_fen - left, row.clawed_fen)
-    report.compare("clawbacks", name, row.clawed_fen, voided + clawed)
+    report.compare("clawbacks", name, row.clawed_fen, sum(one.amount_fen for one in taken))
+    for one in taken:
+        report.compare("clawbacks", name, (row.member_id, one.amount_fen), posted.get(_key(one)))
+    expected = None
     if row.status in {"settled", "clawed_back"}:
-        report.compare(
-            "settlement", name, (row.member_id, row.amount_fen - voided), posted.get(settle)
-        )
-    else:
-        report.compare("settlement", name, None, posted.get(settle))
+        expected = row.member_id, row.amount_fen - voided
+    report.compare("settlement", name, expected, posted.get(settle))
     gone = {"frozen": "voided", "settled": "clawed_back"}
     alive = {"voided": "frozen", "clawed_back": "settled"}.get(row.status, row.status)
     report.compare("status", name, alive if left else gone[alive], row.status)
@@ -373,6 +431,49 @@ def _check_withdrawals(session: Session, report: Report, progress: Progress) -> 
                 )
         report.count("withdrawals", len(rows))
         progress("withdrawals", report.counts["withdrawals"])
+
+
+def _check_causes(session: Session, report: Report, posted: dict[str, int]) -> None:
+    """No posting without its cause. That every cause has its posting was shown by key, so equal numbers are enough."""
+    commissions = select(func.count()).select_from(Commission).where(Commission.kind == "order")
+    clawbacks = select(func.count()).select_from(Clawback)
+    for reason, query in (
+        ("accrue", commissions),
+        ("settle", commissions.where(Commission.status.in_(["settled", "clawed_back"]))),
+        ("void", clawbacks.where(Clawback.from_bucket == ledger.FROZEN)),
+        ("clawback", clawbacks.where(Clawback.from_bucket == ledger.AVAILABLE)),
+    ):
+        found = posted.get(reason, 0)
+        report.compare("causes", f"postings of {reason}", session.scalar(query), found)
+
+
+def _check_absorbed(session: Session, report: Report) -> None:
+    """What the merchant gave up belongs to a refund, and is no more than that refund clawed back from the member."""
+    absorbed = {
+        row.posting_key: (row.member_id, row.amount_fen)
+        for row in session.execute(
+            select(Posting.posting_key, Posting.member_id, Posting.amount_fen).where(Posting.reason == "absorb")
+        )
+    }  # fmt: skip
+    keys = list(absorbed)
+    clawed: dict[str, int] = {}
+    for start in range(0, len(keys), CHUNK):
+        refund_ids = {key.split("-")[1] for key in keys[start : start + CHUNK]}
+        query = (
+            select(Clawback.refund_id, Commission.member_id, func.sum(Clawback.amount_fen))
+            .join(Commission, Commission.id == Clawback.commission_id)
+            .where(
+                Clawback.from_bucket == ledger.AVAILABLE,
+                Clawback.refund_id.in_(int(one) for one in refund_ids if one.isdigit()),
+            )
+            .group_by(Clawback.refund_id, Commission.member_id)
+        )
+        for refund_id, member_id, amount in session.execute(query):
+            clawed[f"absorb-{refund_id}-{member_id}"] = int(amount)
+    for key, (member_id, amount_fen) in absorbed.items():
+        most = clawed.get(key, 0) if key.endswith(f"-{member_id}") else 0
+        if amount_fen > most:
+            report.differs("absorbed", key, f"at most {most}", amount_fen)
 
 
 # --- the tree -------------------------------------------------------------------------------------------------------

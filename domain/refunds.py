@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from domain import audit, commissions, withdrawals
 from domain.accounts import OpenAccount
-from domain.db import Sql, changed, is_duplicate, to_db, to_json
+from domain.db import Sql, changed, is_duplicate, is_key, to_db, to_json
 from domain.errors import Invalid, RefundConflict, RefundTooLarge
 from domain.models import Clawback, Commission, Order, Refund
 from domain.secrets import digest
@@ -45,6 +45,8 @@ class Refunding:
 
     def check(self) -> None:
         """`Invalid` for amounts that are not positive, or nothing refunded at all."""
+        if not (is_key(self.order_no) and is_key(self.refund_no)):
+            raise Invalid("a number has 1 to 64 ASCII characters", refund_no=self.refund_no)
         if self.shipping_fen < 0 or any(fen <= 0 for fen in self.lines.values()):
             raise Invalid("a refund is positive", refund_no=self.refund_no)
         if not self.lines and not self.shipping_fen:
@@ -212,7 +214,10 @@ def take_back_again(session: Session, account: OpenAccount, order_id: int, now: 
     if not by_line:
         return
     last = session.scalars(
-        select(Refund).where(Refund.order_id == order_id).order_by(Refund.id.desc()).limit(1)
+        select(Refund)
+        .where(Refund.order_id == order_id, Refund.status == APPLIED)
+        .order_by(Refund.id.desc())
+        .limit(1)
     ).one()
     uplines = session.execute(select(Order.uplines).where(Order.id == order_id)).scalar_one()
     _count_refunded(session, uplines, sum(by_line.values()))

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -203,8 +204,13 @@ def add(
     """Publish a version; it is never edited, a later `effective_at` supersedes it. Raises `Invalid`."""
     if not 0 <= freeze_days <= 365:
         raise Invalid("freeze_days is between 0 and 365", freeze_days=freeze_days)
-    for one in (terms, *(grades or {}).values()):
+    graded = list((grades or {}).values())
+    for one in (terms, *graded):
         one.check(max_total_bps)
+    if graded and _worst_mix([terms, *graded]) > max_total_bps * BPS:
+        raise Invalid(
+            "uplines of different grades together exceed the cap", max_total_bps=max_total_bps
+        )
     definition = {
         **terms.as_value(),
         "freeze_days": freeze_days,
@@ -222,6 +228,12 @@ def add(
     session.add(rule)
     session.flush()
     return rule
+
+
+def _worst_mix(choices: Sequence[Terms]) -> int:
+    """The most that one order can pay when every level has the grade that pays most there, in bps of bps."""
+    levels = range(1, PAID_LEVELS + 1)
+    return sum(max(math.prod(one.for_level(level)) for one in choices) for level in levels)
 
 
 def parse(rule: Rule) -> RuleVersion:

@@ -9,9 +9,9 @@ from sqlalchemy import or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from domain.db import is_duplicate
+from domain.db import is_duplicate, is_key
 from domain.models import QrTicket, Scene
-from domain.secrets import random_code
+from domain.secrets import random_code, short_digest
 
 CODE_LENGTH: Final = 12
 RENEW_BEFORE_DAYS: Final = 5
@@ -27,9 +27,9 @@ def of_member(session: Session, account_id: int, member_id: int, now: datetime) 
 
 def of_channel(session: Session, account_id: int, label: str, now: datetime) -> Scene:
     """The scene of a channel (a shop window, a magazine): binds nobody, but is counted."""
-    return _of_owner(
-        session, account_id, "channel", f"channel-{account_id}-{label}"[:128], now, label=label
-    )
+    # A digest: labels are in any script and of any length, keys are not.
+    owner_key = f"channel-{account_id}-{short_digest(label)}"
+    return _of_owner(session, account_id, "channel", owner_key, now, label=label)
 
 
 def _of_owner(
@@ -62,6 +62,8 @@ def _of_owner(
 
 def find(session: Session, account_id: int, code: str) -> Scene | None:
     """The scene behind a code of this account; a code of another account is unknown here."""
+    if not is_key(code):
+        return None
     return session.scalar(select(Scene).where(Scene.account_id == account_id, Scene.code == code))
 
 
