@@ -44,6 +44,10 @@ class Figures:
         for column in COLUMNS:
             setattr(self, column, getattr(self, column) + getattr(other, column))
 
+    def less(self, other: Figures) -> Figures:
+        """What has to be added to `other` to get this."""
+        return Figures(*(getattr(self, column) - getattr(other, column) for column in COLUMNS))
+
 
 _INSERT = Sql(
     f"INSERT INTO tally (member_id, level, folded, {', '.join(COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
