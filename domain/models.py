@@ -197,6 +197,7 @@ class Member(Base):
         Index(None, "account_id", "unionid"),
         Index(None, "account_id", "phone_index"),
         Index(None, "account_id", "email_index"),
+        Index(None, "account_id", "joined_at"),  # who joined on a day
         Index(
             None, "referrer_id", "id"
         ),  # the direct downline, and rebuilding `relation` from the truth
@@ -477,6 +478,7 @@ class Refund(Base):
     __table_args__ = (
         UniqueConstraint("account_id", "order_no", "refund_no"),
         Index(None, "order_id"),
+        Index(None, "account_id", "created_at"),  # the refunds of a day
         CheckConstraint("status IN ('parked', 'applied', 'refused')", name="status"),
     )
     id: Mapped[Id]

@@ -382,6 +382,9 @@ def upgrade() -> None:
             unique=False,
         )
         batch_op.create_index(
+            batch_op.f("ix_member_account_id_joined_at"), ["account_id", "joined_at"], unique=False
+        )
+        batch_op.create_index(
             batch_op.f("ix_member_account_id_phone_index"),
             ["account_id", "phone_index"],
             unique=False,
@@ -668,6 +671,11 @@ def upgrade() -> None:
         ),
     )
     with op.batch_alter_table("refund", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_refund_account_id_created_at"),
+            ["account_id", "created_at"],
+            unique=False,
+        )
         batch_op.create_index(batch_op.f("ix_refund_order_id"), ["order_id"], unique=False)
 
     op.create_table(
