@@ -25,6 +25,7 @@ from domain.models import (
     Balance,
     Clawback,
     Commission,
+    ImportedRow,
     Member,
     Notice,
     Order,
@@ -56,6 +57,8 @@ LEGAL_MOVES: Final = frozenset(
         ("paid", ledger.WITHDRAWING, ledger.CASH),
         ("fee", ledger.WITHDRAWING, ledger.FEE),
         ("tax", ledger.WITHDRAWING, ledger.TAX),
+        ("opening", ledger.ADJUST, ledger.AVAILABLE),
+        ("opening", ledger.AVAILABLE, ledger.ADJUST),  # somebody came with a debt
     }
 )
 
@@ -440,11 +443,13 @@ def _check_causes(session: Session, report: Report, posted: dict[str, int]) -> N
     """No posting without its cause. That every cause has its posting was shown by key, so equal numbers are enough."""
     commissions = select(func.count()).select_from(Commission).where(Commission.kind == "order")
     clawbacks = select(func.count()).select_from(Clawback)
+    balances = select(func.count()).select_from(ImportedRow).where(ImportedRow.kind == "balance")
     for reason, query in (
         ("accrue", commissions),
         ("settle", commissions.where(Commission.status.in_(["settled", "clawed_back"]))),
         ("void", clawbacks.where(Clawback.from_bucket == ledger.FROZEN)),
         ("clawback", clawbacks.where(Clawback.from_bucket == ledger.AVAILABLE)),
+        ("opening", balances),
     ):
         found = posted.get(reason, 0)
         report.compare("causes", f"postings of {reason}", session.scalar(query), found)
