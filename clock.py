@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from domain.db import Database
 
@@ -41,9 +42,12 @@ class Clock:
     def _measure(self, database: Database) -> None:
         self._measured_at = time.monotonic()
         before = datetime.now(UTC)
-        theirs: datetime = database.read(
-            lambda session: session.scalars(text("SELECT UTC_TIMESTAMP(6)")).one()
-        )
+        try:
+            theirs: datetime = database.read(
+                lambda session: session.scalars(text("SELECT UTC_TIMESTAMP(6)")).one()
+            )
+        except DBAPIError:
+            return  # the callback must tell the time while the database is away; the last distance holds
         after = datetime.now(UTC)
         self._offset = theirs.replace(tzinfo=UTC) - (before + (after - before) / 2)
 

@@ -47,12 +47,27 @@ GOODS: Final = (
 """sku, name, price in fen, own commission terms (a pool of 10 % shared 50/30/20 for the rice)."""
 
 TEMPLATES: Final = {
-    notices.FRIEND_JOINED: ("TPL_FRIEND_JOINED", "新成员加入通知"),
-    notices.COMMISSION_ACCRUED: ("TPL_COMMISSION_ACCRUED", "佣金到账提醒"),
-    notices.COMMISSION_SETTLED: ("TPL_COMMISSION_SETTLED", "佣金结算通知"),
-    notices.COMMISSION_VOIDED: ("TPL_COMMISSION_VOIDED", "佣金失效通知"),
-    notices.COMMISSION_CLAWED_BACK: ("TPL_COMMISSION_CLAWED_BACK", "佣金追回通知"),
-}
+    notices.FRIEND_JOINED: (
+        "TPL_FRIEND_JOINED", "新成员加入通知", "好友：{{thing1.DATA}}\n状态：{{phrase2.DATA}}\n时间：{{time3.DATA}}",
+    ),
+    notices.COMMISSION_ACCRUED: (
+        "TPL_COMMISSION_ACCRUED", "佣金到账提醒",
+        "好友：{{thing1.DATA}}\n层级：{{thing2.DATA}}\n消费：{{amount3.DATA}}\n佣金：{{amount4.DATA}}\n状态：{{phrase5.DATA}}",
+    ),
+    notices.COMMISSION_SETTLED: (
+        "TPL_COMMISSION_SETTLED", "佣金结算通知",
+        "金额：{{amount1.DATA}}\n笔数：{{number2.DATA}}\n状态：{{phrase3.DATA}}\n时间：{{time4.DATA}}",
+    ),
+    notices.COMMISSION_VOIDED: (
+        "TPL_COMMISSION_VOIDED", "佣金失效通知",
+        "订单编号：{{character_string1.DATA}}\n金额：{{amount2.DATA}}\n状态：{{phrase3.DATA}}\n时间：{{time4.DATA}}",
+    ),
+    notices.COMMISSION_CLAWED_BACK: (
+        "TPL_COMMISSION_CLAWED_BACK", "佣金追回通知",
+        "订单编号：{{character_string1.DATA}}\n金额：{{amount2.DATA}}\n状态：{{phrase3.DATA}}\n时间：{{time4.DATA}}",
+    ),
+}  # fmt: skip
+"""Occasion → template id, title and text, as the merchant has them at WeChat."""
 
 GUIDE: Final = (
     {"text": "在 Alice 的手机里点菜单「我的海报」", "user": ALICE, "does": "image", "what": ""},
@@ -213,7 +228,10 @@ def install(context: Context) -> tuple[Simulator, OpenAccount]:
         app_id=account.app_id, secret=account.app_secret, token=account.token, aes_key=account.aes_key,
         gh_id=account.gh_id, name=account.name, mode=account.mode, unionid=True,
         callback_url=f"{context.settings.server.public_url}/wechat/{account.slug}",
-        templates=[{"template_id": template_id, "title": title} for template_id, title in TEMPLATES.values()],
+        templates=[
+            {"template_id": template_id, "title": title, "content": content}
+            for template_id, title, content in TEMPLATES.values()
+        ],
     )  # fmt: skip
     simulator.post(
         "/_sim/shops",
@@ -252,7 +270,7 @@ def _account(context: Context) -> tuple[OpenAccount, dict[str, str]]:
                 terms=terms,
                 now=now,
             )
-        for occasion, (template_id, _) in TEMPLATES.items():
+        for occasion, (template_id, *_) in TEMPLATES.items():
             notices.set_template(session, row.id, occasion, template_id)
         public, secret = api_keys.add(session, context.keyring, row.id, now=now)
         return {"key": public, "secret": secret}

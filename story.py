@@ -15,7 +15,7 @@ from config import load_settings
 from context import open_context
 from demo import HOST, SLUG, Simulator, install
 
-WAIT_SECONDS: Final = 30.0
+WAIT_SECONDS: Final = 60.0
 FREEZE_DAYS: Final = 7
 
 
@@ -51,7 +51,7 @@ class Story:
     def _reply(push: dict[str, Any]) -> str:
         if push["deliveries"][-1]["status"] != 200:
             raise Untrue(f"the push was answered with {push['deliveries'][-1]}")
-        return str((push.get("reply") or {}).get("content", ""))
+        return str((push.get("reply") or {}).get("text", ""))
 
     def buys(self, user: str, sku: str) -> str:
         """The order number; the shop has reported the paid order."""
@@ -68,9 +68,7 @@ class Story:
     def days_pass(self, days: int) -> None:
         self._simulator.post("/_sim/clock", advance_seconds=days * 86400)
 
-    def receives(
-        self, user: str, wanted: str, of_type: str = "template", after: int = 0
-    ) -> Any:
+    def receives(self, user: str, wanted: str, of_type: str = "template", after: int = 0) -> Any:
         """The message of this type whose text contains `wanted`, as soon as it is on the phone."""
 
         def look() -> dict[str, Any] | None:

@@ -192,23 +192,23 @@ def set_referrer(
     `team_follows_later`: only the person's own closure changes now, a move (moves.py) takes the team along.
     """
     moving = [_Moving(person.id, 0, person.following, person.first_paid)]
-    if _HAS_DOWNLINE(session, person.id).first() is not None:
+    has_team = _HAS_DOWNLINE(session, person.id).first() is not None
+    if has_team:
         lock_tree(session, account_id)
-        if referrer_id is not None and _is_above(session, person.id, referrer_id):
-            return CYCLE
-        if not team_follows_later:
-            if team_size(session, person.id, MOVE_AT_ONCE + 1) > MOVE_AT_ONCE:
-                return TEAM_TOO_LARGE
-            moving += [
-                _Moving(row.id, row.level, bool(row.following), row.first_paid_at is not None)
-                for row in _SUBTREE_LOCKED(session, person.id)
-            ]
     chain: list[int] = []
     if referrer_id is not None:
         above = _CHAIN_SHARED(session, referrer_id).one()
         chain = [one for one in (above.first, above.second, above.third) if one is not None]
-        if person.id in chain:
+        # Climb after locking: a referrer who had no team of their own may have joined our team a moment ago.
+        if person.id in chain or (has_team and _is_above(session, person.id, referrer_id)):
             return CYCLE
+    if has_team and not team_follows_later:
+        if team_size(session, person.id, MOVE_AT_ONCE + 1) > MOVE_AT_ONCE:
+            return TEAM_TOO_LARGE
+        moving += [
+            _Moving(row.id, row.level, bool(row.following), row.first_paid_at is not None)
+            for row in _SUBTREE_LOCKED(session, person.id)
+        ]
     _replace_above(session, chain, moving, changes)
     _SET_REFERRER(session, referrer_id, to_db(now) if referrer_id else None, scene_id, person.id)
     _HISTORY(

@@ -7,7 +7,7 @@ frozen → settled → clawed_back, frozen → voided. A commission that is part
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -371,6 +371,14 @@ def of_order(session: Session, order_id: int) -> list[Commission]:
         .order_by(Commission.line_no, Commission.level)
     )
     return list(session.scalars(query))
+
+
+def of_orders(session: Session, order_ids: Collection[int]) -> list[Commission]:
+    """The commissions of several orders, by order, line and level."""
+    query = select(Commission).where(Commission.order_id.in_(order_ids))
+    return list(
+        session.scalars(query.order_by(Commission.order_id, Commission.line_no, Commission.level))
+    )
 
 
 def due_date(

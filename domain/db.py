@@ -11,7 +11,8 @@ import json
 import os
 import random
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections import namedtuple
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,38 +20,74 @@ from typing import Any, Final, TypeVar, cast
 
 from sqlalchemy import CursorResult, Engine, create_engine, event
 from sqlalchemy.engine import Connection, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, MultipleResultsFound, NoResultFound
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from domain.errors import Busy
 
 T = TypeVar("T")
-Rows = CursorResult[*tuple[Any, ...]]
-"""What a statement for the driver returned: rows of any columns."""
 
 # Deadlock or Galera certification, lock wait, snapshot conflict, node not ready, read-only after a failover,
-# connection lost in its spellings, and TiDB's write conflicts. 1062 is not here: it is the "already done" answer.
+# connection lost in its spellings, a savepoint that is gone (a deadlock inside it undid the whole transaction, and
+# rolling back to it hides the 1213), and TiDB's write conflicts. 1062 is not here: it is the "already done" answer.
 RETRYABLE: Final = frozenset(
-    {1213, 1205, 1020, 1047, 1290, 1836, 2006, 2013, 2014, 8002, 8022, 8028, 9007}
+    {1213, 1205, 1020, 1047, 1290, 1836, 2006, 2013, 2014, 1305, 8002, 8022, 8028, 9007}
 )
 STALE_POOL: Final = frozenset({1290, 1836})
 DUPLICATE: Final = 1062
 
 
+class Rows:
+    """What a statement for the driver returned: named rows, fetched whole, and what a change came to."""
+
+    __slots__ = ("_rows", "lastrowid", "rowcount")
+
+    def __init__(self, rows: Sequence[Any], rowcount: int, lastrowid: int) -> None:
+        self._rows = rows
+        self.rowcount = rowcount
+        self.lastrowid = lastrowid
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._rows)
+
+    def all(self) -> Sequence[Any]:
+        return self._rows
+
+    def first(self) -> Any:
+        """The first row, or None."""
+        return self._rows[0] if self._rows else None
+
+    def one_or_none(self) -> Any:
+        """The row, or None when there is none; `MultipleResultsFound` when there are more."""
+        if len(self._rows) > 1:
+            raise MultipleResultsFound("more than one row")
+        return self.first()
+
+    def one(self) -> Any:
+        """The row; `NoResultFound` or `MultipleResultsFound` when it is not exactly one."""
+        if not self._rows:
+            raise NoResultFound("no row")
+        return self.one_or_none()
+
+
 class Sql:
     """One statement for the driver, written with `?`, ready for both parameter styles.
 
-    The hot paths use it instead of Core expressions, which cost more than the database does (money.md 4.1).
+    The hot paths use it instead of Core expressions, which cost more than the database does (money.md 4.1). It runs on
+    a cursor of the session's own connection, inside its transaction: SQLAlchemy's result and execution context alone
+    cost as much again as the driver (docs/decisions.md has the figures). Errors are SQLAlchemy's.
     A literal percent sign is not allowed; `sqlite` gives another text where the dialects differ.
     """
 
-    __slots__ = ("_format", "_qmark")
+    __slots__ = ("_format", "_names", "_qmark", "_row")
 
     def __init__(self, text: str, *, sqlite: str | None = None) -> None:
         assert "%" not in text, "the MySQL driver reads % as a placeholder"
         self._qmark = sqlite if sqlite is not None else text
         self._format = text.replace("?", "%s")
+        self._names: tuple[str, ...] = ()
+        self._row: Callable[[Any], Any] = tuple
 
     def text_for(self, dialect: str) -> str:
         """The statement as the driver of `dialect` takes it."""
@@ -58,7 +95,7 @@ class Sql:
 
     def __call__(self, session: Session, *params: Any) -> Rows:
         connection = session.connection()
-        return connection.exec_driver_sql(self.text_for(connection.dialect.name), params)
+        return self._run(connection, self.text_for(connection.dialect.name), params)
 
     def many(self, session: Session, rows: Sequence[tuple[Any, ...]]) -> int:
         """Run for every row in one round trip (PyMySQL joins the VALUES); the number of rows changed."""
@@ -66,7 +103,16 @@ class Sql:
             return 0
         connection = session.connection()
         text = self.text_for(connection.dialect.name)
-        return connection.exec_driver_sql(text, list(rows)).rowcount
+        if len(rows) == 1:
+            return self._run(connection, text, rows[0]).rowcount
+        cursor = connection.connection.cursor()
+        try:
+            cursor.executemany(text, rows)
+            return cursor.rowcount
+        except connection.dialect.loaded_dbapi.Error as error:
+            raise _translated(connection, text, rows, error) from error
+        finally:
+            cursor.close()
 
     def among(self, session: Session, params: Sequence[Any], values: Iterable[Any]) -> Rows:
         """Run with `(??)` replaced by a list as long as `values`, whose members follow `params`."""
@@ -75,17 +121,51 @@ class Sql:
         mark = "?" if connection.dialect.name == "sqlite" else "%s"
         text = self.text_for(connection.dialect.name)
         text = text.replace(f"({mark}{mark})", f"({','.join([mark] * len(items) or ['NULL'])})")
-        return connection.exec_driver_sql(text, (*params, *items))
+        return self._run(connection, text, (*params, *items))
+
+    def _run(self, connection: Connection, text: str, params: tuple[Any, ...]) -> Rows:
+        cursor = connection.connection.cursor()
+        try:
+            cursor.execute(text, params)
+            rows: Sequence[Any] = ()
+            if cursor.description is not None:
+                rows = self._named(cursor.description, cursor.fetchall())
+            return Rows(rows, cursor.rowcount, cursor.lastrowid or 0)
+        except connection.dialect.loaded_dbapi.Error as error:
+            raise _translated(connection, text, params, error) from error
+        finally:
+            cursor.close()
+
+    def _named(self, description: Sequence[Any], rows: Sequence[Any]) -> list[Any]:
+        names = tuple(column[0] for column in description)
+        if names != self._names:
+            # An expression without an alias is read by its position. Threads may both come here: same names.
+            named: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc] # known only now
+            self._row, self._names = named._make, names
+        return list(map(self._row, rows))
+
+
+def _translated(connection: Connection, text: str, params: Any, error: Exception) -> BaseException:
+    """A driver's error as SQLAlchemy would have raised it, and the pool without the connections that died with it."""
+    dialect = connection.dialect
+    lost = dialect.is_disconnect(cast(Any, error), connection.connection, None)
+    if lost:
+        engine = connection.engine
+        connection.invalidate(error)
+        engine.dispose()  # its neighbours were opened to the same server: all of them are looked at anew
+    return DBAPIError.instance(
+        text, params, error, dialect.loaded_dbapi.Error, connection_invalidated=lost, dialect=dialect
+    )
 
 
 def changed(result: Any) -> int:
     """Rows that a guarded UPDATE or DELETE changed: 0 means that somebody was first."""
-    return cast(Rows, result).rowcount
+    return cast("Rows | CursorResult[Any]", result).rowcount
 
 
 def to_db(instant: datetime) -> str:
     """An aware instant as both engines store it: naive UTC text with microseconds."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 def from_db(value: Any) -> datetime:
@@ -225,6 +305,7 @@ class Database:
             self.url,
             connect_args=arguments,
             isolation_level="READ COMMITTED",
+            pool_reset_on_return=None,  # a session ends its transaction itself: one ROLLBACK less
             pool_use_lifo=True,
             **pool,
         )

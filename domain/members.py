@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -102,6 +103,12 @@ def get(session: Session, account_id: int, openid: str) -> Member:
     return member
 
 
+def by_ids(session: Session, member_ids: Collection[int]) -> dict[int, Member]:
+    """The members with these ids."""
+    rows = session.scalars(select(Member).where(Member.id.in_(member_ids)))
+    return {member.id: member for member in rows}
+
+
 def summary(session: Session, account_id: int, openid: str) -> Summary | None:
     """Balances and team figures in one statement, however large the team (tally.py says why)."""
     rows = _SUMMARY(session, account_id, openid).all()
@@ -117,6 +124,38 @@ def summary(session: Session, account_id: int, openid: str) -> Summary | None:
         if row.level is not None:
             result.levels[row.level] = Figures(*map(int, row[9:17]))
     return result
+
+
+_IDS = Sql("SELECT openid, id FROM member WHERE account_id = ? AND openid IN (??)")
+
+
+def ids_of(session: Session, account_id: int, openids: Collection[str]) -> dict[str, int]:
+    """The member ids of those openids that are members."""
+    rows = _IDS.among(session, (account_id,), sorted(openids))
+    return {row.openid: row.id for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Whom a message is for, and whether it may be sent."""
+
+    member_id: int
+    openid: str
+    following: bool
+    muted: bool
+
+
+_RECIPIENTS = Sql("SELECT id, openid, following, muted FROM member WHERE id IN (??)")
+
+
+def recipients(session: Session, member_ids: Sequence[int]) -> dict[int, Recipient]:
+    """The addresses of these members, in one statement."""
+    if not member_ids:
+        return {}
+    rows = _RECIPIENTS.among(session, (), sorted(set(member_ids)))
+    return {
+        row.id: Recipient(row.id, row.openid, bool(row.following), bool(row.muted)) for row in rows
+    }
 
 
 def uplines(session: Session, member_id: int) -> list[tuple[int, Member]]:
@@ -244,6 +283,22 @@ def leave(
     return Touch(person.id, person.name, is_new=is_new)
 
 
+CLOCK_SKEW_SECONDS: Final = 60
+
+
+def found_gone(session: Session, member_id: int, sent_at: datetime) -> bool:
+    """WeChat refused a message sent at `sent_at` because the person does not follow: the push that said so was lost or
+    is late. Counts as their leaving a minute before, so that their next follow wins although WeChat's clock is not
+    ours; whether it was news."""
+    changes = Changes()
+    left_at = int(sent_at.timestamp()) - CLOCK_SKEW_SECONDS
+    gone = _set_following(session, member_id, False, left_at, changes)
+    if gone:
+        _erase_personal_data(session, member_id)
+        changes.write(session)
+    return gone
+
+
 def _at(created: int) -> datetime:
     return datetime.fromtimestamp(created, UTC)
 
@@ -277,7 +332,7 @@ def _join(session: Session, account_id: int, openid: str, now: datetime) -> tupl
             if not is_duplicate(error):
                 raise
             continue  # the same follower over another connection, or one code in 34 thousand million
-        return Person(int(new.lastrowid), code, None, None, None, False, 0, False), True
+        return Person(new.lastrowid, code, None, None, None, False, 0, False), True
 
 
 _FOLLOW_STATE = Sql(
@@ -302,6 +357,13 @@ def _set_following(
     for row in _UPLINES(session, member_id):
         changes.add(row.ancestor_id, row.level, following=1 if following else -1)
     return True
+
+
+def erase(session: Session, account_id: int, openid: str) -> None:
+    """Erase the personal data of somebody who took back their consent; nothing to do when they are no member."""
+    person = _PERSON(session, account_id, openid).one_or_none()
+    if person is not None:
+        _erase_personal_data(session, person.id)
 
 
 def _erase_personal_data(session: Session, member_id: int) -> None:

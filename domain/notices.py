@@ -46,6 +46,11 @@ OCCASIONS: Final = (
     WITHDRAWAL_FAILED,
 )
 
+PARAMETERS: Final = (
+    "friend", "order_no", "level", "amount", "paid", "count", "time", "status", "occasion"
+)  # fmt: skip
+"""What a template's keyword can show; jobs/notify.py turns the params of a notice into these words."""
+
 _INSERT = Sql(
     "INSERT INTO notice (account_id, member_id, occasion, notice_key, params, created_at) VALUES (?, ?, ?, ?, ?, ?)"
 )
@@ -103,10 +108,13 @@ def set_template(
     template_id: str,
     fields: dict[str, str] | None = None,
 ) -> None:
-    """Choose the WeChat template of an occasion. `fields`: template keyword → our parameter; None uses the defaults
-    of jobs/notify. Raises `Invalid` for an unknown occasion."""
+    """Choose the WeChat template of an occasion. `fields`: template keyword → our parameter; None leaves it to
+    jobs/notify to find what each keyword wants. Raises `Invalid` for an unknown occasion or parameter."""
     if occasion not in OCCASIONS:
         raise Invalid("no such occasion", occasion=occasion, occasions=list(OCCASIONS))
+    unknown = sorted(set((fields or {}).values()) - set(PARAMETERS))
+    if unknown:
+        raise Invalid("no such parameter", unknown=unknown, parameters=list(PARAMETERS))
     row = session.get(NoticeTemplate, (account_id, occasion))
     if row is None:
         row = NoticeTemplate(account_id=account_id, occasion=occasion)

@@ -6,13 +6,13 @@ Recording is set-based: 500 orders of a batch take the same dozen statements as 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -70,11 +70,18 @@ class PaidOrder:
 
     def content_hash(self) -> str:
         """Equal reports have equal hashes, whatever the order of the lines or the zone of the instant."""
-        lines = sorted((asdict(line) for line in self.lines), key=lambda line: line["line_no"])
+        lines = [
+            {
+                "line_no": line.line_no, "title": line.title, "quantity": line.quantity, "paid_fen": line.paid_fen,
+                "sku": line.sku, "unit_price_fen": line.unit_price_fen,
+            }
+            for line in sorted(self.lines, key=attrgetter("line_no"))
+        ]  # fmt: skip
+        buyer = {
+            "openid": self.buyer.openid, "unionid": self.buyer.unionid, "app_id": self.buyer.app_id,
+        }  # fmt: skip
         paid_at = self.paid_at.astimezone(UTC).isoformat()
-        return digest(
-            to_json([self.order_no, asdict(self.buyer), lines, self.shipping_fen, paid_at])
-        )
+        return digest(to_json([self.order_no, buyer, lines, self.shipping_fen, paid_at]))
 
     def check(self, account: OpenAccount) -> None:
         """`Invalid` for what no shop can mean: no lines, a line twice, amounts out of range, nobody as the buyer."""
@@ -244,17 +251,14 @@ def record_paid(
         )
         for order in new
     }
-    new = _insert(session, account, new, rows)
+    ids = _insert(session, account, new, rows)
+    new = [order for order in new if order.order_no in ids]
     # The order of somebody marked above was a repeat (of one that had never found its buyer): they bought nothing now.
     buying = {known[order.buyer].id for order in new if order.buyer in known}
     if mistaken := first - buying:
         _NEVER_PAID.among(session, (), sorted(mistaken))
-    if not new:
+    if not ids:
         return set()
-    ids = {
-        row.order_no: row.id
-        for row in _IDS.among(session, (account.id,), [order.order_no for order in new])
-    }
     terms = products.terms_of(
         session, account.id, {line.sku for order in new for line in order.lines if line.sku}
     )
@@ -283,6 +287,9 @@ def record_paid(
     commissions.accrue(session, account.id, accruing, now)
     _record_purchases(session, account.id, accruing, now)
     refunds.apply_parked(session, account, ids, now)
+    strangers = [order.buyer for order in new if order.buyer not in known]
+    for member in _joined_meanwhile(session, account, strangers) if strangers else ():
+        attach_waiting(session, account, member, now)
     return set(ids)
 
 
@@ -291,29 +298,31 @@ def _insert(
     account: OpenAccount,
     orders: list[PaidOrder],
     rows: dict[str, tuple[Any, ...]],
-) -> list[PaidOrder]:
-    """Insert the orders; those that are new. The insert itself finds the repeats, so the usual case asks nothing."""
+) -> dict[str, int]:
+    """Insert the orders; number → id of those that are new. The insert itself finds the repeats, so the usual case
+    asks nothing."""
     try:
-        with (
-            session.begin_nested() if len(orders) > 1 else nullcontext()
-        ):  # many rows may be many statements
+        if len(orders) == 1:
+            number = orders[0].order_no
+            return {number: _INSERT(session, *rows[number]).lastrowid}
+        with session.begin_nested():  # many rows may be many statements
             _INSERT.many(session, list(rows.values()))
     except IntegrityError as error:
         if not is_duplicate(error):
             raise
-    else:
-        return orders
-    repeated = _check_repeats(session, account, orders)
-    new = [order for order in orders if order.order_no not in repeated]
-    _INSERT.many(session, [rows[order.order_no] for order in new])
-    return new
+        repeated = _check_repeats(session, account, orders)
+        orders = [order for order in orders if order.order_no not in repeated]
+        _INSERT.many(session, [rows[order.order_no] for order in orders])
+    numbers = [order.order_no for order in orders]
+    return {row.order_no: row.id for row in _IDS.among(session, (account.id,), numbers)}
 
 
 def _unseen_in(orders: Sequence[PaidOrder]) -> list[PaidOrder]:
     """The orders without repeats inside the batch itself."""
     seen: dict[str, PaidOrder] = {}
     for order in orders:
-        if seen.setdefault(order.order_no, order).content_hash() != order.content_hash():
+        known = seen.setdefault(order.order_no, order)
+        if known is not order and known.content_hash() != order.content_hash():
             raise OrderConflict(
                 "the batch holds this order twice, with other content", order_no=order.order_no
             )
@@ -444,6 +453,16 @@ def complete(
     return order
 
 
+_AWAITED = Sql(
+    "SELECT 1 FROM orders WHERE account_id = ? AND buyer_openid = ? AND member_id IS NULL LIMIT 1"
+)
+
+
+def is_awaited(session: Session, account_id: int, openid: str) -> bool:
+    """Whether an order waits for this openid: the cheap question in front of `attach_waiting`, for every follow."""
+    return _AWAITED(session, account_id, openid).first() is not None
+
+
 _ATTACH = Sql("UPDATE orders SET member_id = ?, uplines = ? WHERE id = ? AND member_id IS NULL")
 
 
@@ -473,31 +492,72 @@ def attach_waiting(session: Session, account: OpenAccount, member: Member, now: 
     return len(accruing)
 
 
+_WAITING = "SELECT id FROM orders WHERE account_id = ? AND member_id IS NULL AND paid_at >= ? AND "
+_OF_OPENID = _WAITING + "buyer_openid = ? AND (buyer_app_id IS NULL OR buyer_app_id = ?)"
+_OF_APP = _WAITING + "buyer_openid = ? AND buyer_app_id = ?"
+_OF_UNIONID = _WAITING + "buyer_unionid = ?"
+_WAITING_BY_OPENID = Sql(_OF_OPENID + " FOR UPDATE", sqlite=_OF_OPENID)
+_WAITING_BY_APP = Sql(_OF_APP + " FOR UPDATE", sqlite=_OF_APP)
+_WAITING_BY_UNIONID = Sql(_OF_UNIONID + " FOR UPDATE", sqlite=_OF_UNIONID)
+
+
 def _waiting_for(
     session: Session, account: OpenAccount, member: Member, now: datetime
 ) -> list[Order]:
-    """Paid orders without a member whose buyer is this one by openid, unionid or an openid in a linked app."""
-    names = [
-        and_(
-            Order.buyer_openid == member.openid,
-            or_(Order.buyer_app_id.is_(None), Order.buyer_app_id == account.app_id),
-        )
-    ]
+    """Paid orders without a member whose buyer is this one by openid, unionid or an openid in a linked app.
+
+    Locking reads, one for each name so that each has its index: an order that is being recorded at this moment is
+    waited for, and found.
+    """
+    since = to_db(now - timedelta(days=account.settings.buyer_wait_days))
+    found = list(_WAITING_BY_OPENID(session, account.id, since, member.openid, account.app_id))
     if member.unionid:
-        names.append(Order.buyer_unionid == member.unionid)
+        found += _WAITING_BY_UNIONID(session, account.id, since, member.unionid).all()
     identities = select(Identity.app_id, Identity.openid).where(Identity.member_id == member.id)
-    names += [
-        and_(Order.buyer_app_id == app_id, Order.buyer_openid == openid)
-        for app_id, openid in session.execute(identities)
-    ]
-    since = now - timedelta(days=account.settings.buyer_wait_days)
-    query = select(Order).where(
-        Order.account_id == account.id,
-        Order.member_id.is_(None),
-        Order.paid_at >= since,
-        or_(*names),
-    )
-    return list(session.scalars(query.order_by(Order.id)))
+    for app_id, openid in session.execute(identities):
+        found += _WAITING_BY_APP(session, account.id, since, openid, app_id).all()
+    if not found:
+        return []
+    query = select(Order).where(Order.id.in_({row.id for row in found})).order_by(Order.id)
+    return list(session.scalars(query))
+
+
+_JOINED = "SELECT id FROM member WHERE account_id = ? AND {name} IN (??)"
+_BY_NAME = {
+    name: Sql(text + " LOCK IN SHARE MODE", sqlite=text)
+    for name in ("openid", "unionid")
+    for text in [_JOINED.format(name=name)]
+}
+_LINKED = (
+    "SELECT member_id AS id FROM identity WHERE account_id = ? AND app_id = ? AND openid IN (??)"
+)
+_LINKED_SHARED = Sql(_LINKED + " LOCK IN SHARE MODE", sqlite=_LINKED)
+
+
+def _joined_meanwhile(
+    session: Session, account: OpenAccount, strangers: Sequence[Buyer]
+) -> list[Member]:
+    """Those of the buyers unknown a moment ago who are members now.
+
+    Asked with a lock after their orders are written: somebody who is joining at this moment either sees the order
+    (`_waiting_for`) or is waited for and seen here. Otherwise both would commit, and the order would wait for ever.
+    """
+    ids: set[int] = set()
+    for name in ("openid", "unionid"):
+        values = {
+            value
+            for one in strangers
+            if (value := getattr(one, name))
+            and (name == "unionid" or one.app_id in {None, account.app_id})
+        }
+        if values:
+            rows = _BY_NAME[name].among(session, (account.id,), sorted(values))
+            ids |= {row.id for row in rows}
+    for one in strangers:
+        if one.openid and one.app_id not in {None, account.app_id}:
+            rows = _LINKED_SHARED.among(session, (account.id, one.app_id), [one.openid])
+            ids |= {row.id for row in rows}
+    return list(session.scalars(select(Member).where(Member.id.in_(ids)))) if ids else []
 
 
 def _accruing(
@@ -532,3 +592,27 @@ def lines_of(session: Session, order_id: int) -> list[OrderLine]:
             select(OrderLine).where(OrderLine.order_id == order_id).order_by(OrderLine.line_no)
         )
     )
+
+
+def of_numbers(session: Session, account_id: int, order_nos: Collection[str]) -> list[Order]:
+    """Those of the orders that exist, in no particular order."""
+    return list(
+        session.scalars(
+            select(Order).where(Order.account_id == account_id, Order.order_no.in_(order_nos))
+        )
+    )
+
+
+def numbers_of(session: Session, order_ids: Collection[int]) -> dict[int, str]:
+    """The shop's number of each order."""
+    rows = session.execute(select(Order.id, Order.order_no).where(Order.id.in_(order_ids)))
+    return {order_id: order_no for order_id, order_no in rows}
+
+
+def lines_of_all(session: Session, order_ids: Collection[int]) -> dict[int, list[OrderLine]]:
+    """The lines of each of the orders, by number."""
+    query = select(OrderLine).where(OrderLine.order_id.in_(order_ids))
+    result: dict[int, list[OrderLine]] = {order_id: [] for order_id in order_ids}
+    for line in session.scalars(query.order_by(OrderLine.order_id, OrderLine.line_no)):
+        result[line.order_id].append(line)
+    return result

@@ -17,19 +17,24 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from domain.db import Sql, changed, maybe_from_db, to_db, to_json
-from domain.models import Outbox
+from domain.models import Instant, Outbox
 
 NOTICE: Final = "notice"
 POSTER: Final = "poster"
 PROFILE: Final = "profile"
 PAYOUT: Final = "payout"
 WEBHOOK: Final = "webhook"
+TOPICS: Final = (NOTICE, POSTER, PROFILE, WEBHOOK)
 
 LEASE_SECONDS: Final = 90
 DEDUPE_SECONDS: Final = 600
 """WeChat sends the same openid and client_msg_id once within ten minutes (platform.md 7)."""
+DEDUPE_MARGIN_SECONDS: Final = 15
 MAX_ATTEMPTS: Final = 8
-BACKOFF_SECONDS: Final = (90, 90, 120, 180, 600, 1800, 3600, 7200)
+"""A row that fails for a reason of ours is given up then: it would fail for ever."""
+PATIENT_ATTEMPTS: Final = 40
+"""A row that fails because WeChat or the network is away: given up after about three days."""
+BACKOFF_SECONDS: Final = (5, 15, 60, 120, 240, 1800, 3600, 7200)
 
 _INSERT = Sql(
     "INSERT INTO outbox (account_id, member_id, topic, dedupe_key, payload, state, attempts, next_at, created_at)"
@@ -45,8 +50,15 @@ _INSERT_NEW = Sql(
 _DUE = Sql(
     "SELECT id FROM outbox WHERE state = ? AND topic = ? AND next_at <= ? ORDER BY next_at, id LIMIT ?"
 )
+_PRUNABLE = Sql(
+    "SELECT id FROM outbox WHERE state = 'done' AND topic = ? AND next_at < ? ORDER BY next_at, id LIMIT ?"
+)
+_PRUNE = Sql("DELETE FROM outbox WHERE state = 'done' AND id IN (??)")
 _DUE_TOPICS = Sql(
     "SELECT DISTINCT topic FROM outbox WHERE state IN ('pending', 'claimed') AND next_at <= ?"
+)
+_DOUBT = Sql(
+    "UPDATE outbox SET state = 'unsure' WHERE state = 'pending' AND topic = ? AND next_at <= ? AND first_try_at < ?"
 )
 _CLAIM = Sql(
     "UPDATE outbox SET state = 'claimed', lease_token = ?, next_at = ?, attempts = attempts + 1,"
@@ -58,7 +70,8 @@ _CLAIMED = Sql(
 )
 _FINISH = Sql(
     "UPDATE outbox SET state = ?, next_at = ?, attempts = attempts + ?, provider_msg_id = ?, last_error = ?,"
-    " done_at = ?, lease_token = NULL WHERE id = ? AND lease_token = ?"
+    " done_at = ?, delivery = COALESCE(?, delivery), first_try_at = CASE WHEN ? = 1 THEN NULL ELSE first_try_at END,"
+    " lease_token = NULL WHERE id = ? AND lease_token = ?"
 )
 _DELIVERED = Sql(
     "UPDATE outbox SET delivery = ?, delivered_at = ?, state = CASE WHEN state = 'unsure' THEN 'done' ELSE state END"
@@ -96,7 +109,9 @@ class Claimed:
 class Result:
     """What became of a claimed row: state done / pending (again at `next_at`) / dead / unsure.
 
-    `counted` False gives the attempt back (a quota or a token, not a failure of this message).
+    `counted` False gives the attempt back (a quota or a token, not a failure of this message). `unsent`: no try has
+    left this machine so far, so WeChat's ten minutes have not begun. `delivery`: why it was done without a message
+    (`muted`, `left`, …).
     """
 
     row_id: int
@@ -105,6 +120,8 @@ class Result:
     error: str | None = None
     next_at: datetime | None = None
     counted: bool = True
+    unsent: bool = False
+    delivery: str | None = None
 
 
 def _values(message: Message, now: datetime) -> tuple[Any, ...]:
@@ -127,6 +144,16 @@ def put_once(session: Session, message: Message, now: datetime) -> bool:
 def due_topics(session: Session, now: datetime) -> list[str]:
     """Topics with rows that are due, or whose lease ran out."""
     return [row.topic for row in _DUE_TOPICS(session, to_db(now))]
+
+
+def doubt(session: Session, topic: str, now: datetime) -> int:
+    """Leave alone what was perhaps sent, more than ten minutes ago: WeChat would show a repeat; how many rows.
+
+    Only rows whose sender saw the answer missing. One that was killed knows nothing, and most of its rows had not left:
+    those go out again, because a message that is lost is worse than one that is shown twice.
+    """
+    since = to_db(now - timedelta(seconds=DEDUPE_SECONDS - DEDUPE_MARGIN_SECONDS))
+    return changed(_DOUBT(session, topic, to_db(now), since))
 
 
 def claim(
@@ -156,31 +183,43 @@ def claimed(session: Session, token: str) -> list[Claimed]:
     """The rows that the lease `token` holds."""
     return [
         Claimed(
-            row.id, row.account_id, row.member_id, row.topic, row.dedupe_key, json.loads(row.payload), row.attempts,
+            row.id, row.account_id, row.member_id, row.topic, row.dedupe_key, _payload(row.payload), row.attempts,
             maybe_from_db(row.first_try_at),
         )
         for row in _CLAIMED(session, token)
     ]  # fmt: skip
 
 
+def _payload(text: str) -> dict[str, Any]:
+    """A payload that somebody damaged by hand reads as an empty one: that row fails, and not its whole chunk."""
+    try:
+        values = json.loads(text)
+    except ValueError:
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
 def finish(session: Session, token: str, results: Iterable[Result], now: datetime) -> int:
     """Mark rows with their results; how many were still ours. A row whose lease was taken over is left alone."""
     marked = 0
     for result in results:
-        next_at = to_db(result.next_at or now)
-        done_at = to_db(now) if result.state in {"done", "dead"} else None
+        ended = result.state in {"done", "dead"}
+        next_at = to_db(now if ended else result.next_at or now)
+        done_at = to_db(now) if ended else None
         marked += changed(
             _FINISH(
                 session, result.state, next_at, 0 if result.counted else -1, result.provider_msg_id,
-                (result.error or "")[:190] or None, done_at, result.row_id, token,
+                (result.error or "")[:190] or None, done_at, result.delivery, 1 if result.unsent else 0,
+                result.row_id, token,
             )
         )  # fmt: skip
     return marked
 
 
 def retry_at(row: Claimed, now: datetime) -> datetime:
-    """When a row that failed in passing is tried again: 90 s, 90 s, 2 min, 3 min (inside WeChat's ten minutes), …"""
-    return now + timedelta(seconds=BACKOFF_SECONDS[min(row.attempts, len(BACKOFF_SECONDS)) - 1])
+    """When a row that failed in passing is tried again: 5 s, 15 s, 1, 2, 4 min (all inside WeChat's ten), 30 min, …"""
+    step = min(max(row.attempts, 1), len(BACKOFF_SECONDS)) - 1
+    return now + timedelta(seconds=BACKOFF_SECONDS[step])
 
 
 def delivered(
@@ -190,6 +229,16 @@ def delivered(
     return changed(_DELIVERED(session, delivery, to_db(now), account_id, provider_msg_id)) == 1
 
 
+def is_delivered(session: Session, account_id: int, provider_msg_id: str) -> bool:
+    """Whether a row carries that id and WeChat has told its fate already."""
+    query = select(Outbox.id).where(
+        Outbox.account_id == account_id,
+        Outbox.provider_msg_id == provider_msg_id,
+        Outbox.delivery.is_not(None),
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
 def retry(session: Session, row_ids: Sequence[int], now: datetime) -> int:
     """Give dead or unsure rows another life, by a person's wish; how many."""
     query = Sql(
@@ -197,6 +246,15 @@ def retry(session: Session, row_ids: Sequence[int], now: datetime) -> int:
         " WHERE state IN ('dead', 'unsure') AND id IN (??)"
     )
     return changed(query.among(session, (to_db(now),), row_ids))
+
+
+def prune(session: Session, before: datetime, limit: int = 1000) -> int:
+    """Forget up to `limit` messages that were done before that instant; how many. Call it until 0, one transaction
+    each: a large one is a large write-set in a cluster."""
+    ids: list[int] = []
+    for topic in TOPICS:  # a done row's next_at is when it was done; by topic, because the index is
+        ids += [row.id for row in _PRUNABLE(session, topic, to_db(before), limit - len(ids))]
+    return changed(_PRUNE.among(session, (), ids)) if ids else 0
 
 
 def list_rows(
@@ -222,3 +280,27 @@ def list_rows(
 def oldest_due(session: Session) -> datetime | None:
     """The due instant of the oldest row that still waits: its age is the outbox's health."""
     return session.scalar(select(func.min(Outbox.next_at)).where(Outbox.state == "pending"))
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Rows of one topic and state that are not done; `oldest_seconds`: how long the oldest has been due, at least 0."""
+
+    topic: str
+    state: str
+    rows: int
+    oldest_seconds: float
+
+
+def waiting(session: Session, now: datetime) -> list[Waiting]:
+    """What is still to leave, or was given up, by topic and state."""
+    query = (
+        select(Outbox.topic, Outbox.state, func.count(), func.min(Outbox.next_at, type_=Instant()))
+        .where(Outbox.state.in_(("pending", "claimed", "dead", "unsure")))
+        .group_by(Outbox.topic, Outbox.state)
+        .order_by(Outbox.topic, Outbox.state)
+    )
+    return [
+        Waiting(topic, state, rows, max(0.0, (now - oldest).total_seconds()))
+        for topic, state, rows, oldest in session.execute(query)
+    ]

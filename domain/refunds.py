@@ -124,7 +124,7 @@ def _insert(session: Session, account_id: int, refund: Refunding, now: datetime)
         if is_duplicate(error):
             return None
         raise
-    refund_id = int(result.lastrowid)
+    refund_id = result.lastrowid
     _INSERT_LINE.many(
         session, [(refund_id, line_no, fen) for line_no, fen in sorted(refund.lines.items())]
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -67,14 +67,17 @@ def find(session: Session, account_id: int, code: str) -> Scene | None:
     return session.scalar(select(Scene).where(Scene.account_id == account_id, Scene.code == code))
 
 
+def is_fresh(now: datetime) -> ColumnElement[bool]:
+    """The tickets that will still work for some days."""
+    lapses = now + timedelta(days=RENEW_BEFORE_DAYS)
+    return or_(QrTicket.expires_at.is_(None), QrTicket.expires_at > lapses)
+
+
 def live_ticket(session: Session, scene_id: int, now: datetime) -> QrTicket | None:
     """A ticket of this scene that will still work for some days, the longest-lived one."""
-    fresh = or_(
-        QrTicket.expires_at.is_(None), QrTicket.expires_at > now + timedelta(days=RENEW_BEFORE_DAYS)
-    )
     query = (
         select(QrTicket)
-        .where(QrTicket.scene_id == scene_id, fresh)
+        .where(QrTicket.scene_id == scene_id, is_fresh(now))
         .order_by(QrTicket.id.desc())
         .limit(1)
     )

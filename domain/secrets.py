@@ -47,7 +47,7 @@ class Keyring:
 
     def open(self, sealed: bytes, place: str) -> str:
         """The text again; `Unreadable` when the bytes or the place are not those of `seal`."""
-        if sealed[:1] != _VERSION:
+        if sealed[:1] != _VERSION or len(sealed) <= 1 + _NONCE_BYTES:
             raise Unreadable(place)
         nonce, rest = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
         try:

@@ -6,7 +6,9 @@ Figures for display. Checks and claims read the truth: relation, orders, commiss
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import astuple, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from sqlalchemy.orm import Session
@@ -49,9 +51,17 @@ class Figures:
         return Figures(*(getattr(self, column) - getattr(other, column) for column in COLUMNS))
 
 
-_INSERT = Sql(
-    f"INSERT INTO tally (member_id, level, folded, {', '.join(COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
+
+
+@cache
+def _insert(columns: tuple[str, ...]) -> Sql:
+    """An insert that names only these columns; the others are 0 by default."""
+    marks = ", ?" * len(columns)
+    return Sql(
+        f"INSERT INTO tally (member_id, level, folded, {', '.join(columns)}) VALUES (?, ?, ?{marks})"
+    )
+
+
 _OLDEST = Sql("SELECT id, member_id FROM tally WHERE folded = 0 ORDER BY id LIMIT ?")
 _OF_MEMBERS = Sql(
     f"SELECT id, member_id, level, {', '.join(COLUMNS)} FROM tally WHERE member_id IN (??)"
@@ -71,13 +81,7 @@ class Changes:
             setattr(row, column, getattr(row, column) + value)
 
     def write(self, session: Session) -> None:
-        _INSERT.many(
-            session,
-            [
-                (member, level, 0, *astuple(row))
-                for (member, level), row in sorted(self._rows.items())
-            ],
-        )
+        _write(session, self._rows, folded=0)
 
 
 class FoldedBySomebodyElse(Exception):
@@ -100,8 +104,18 @@ def fold(session: Session, limit: int = 2000) -> int:
         sums[row.member_id, row.level].add(Figures(*row[3:]))
     if _DELETE.among(session, (), sorted(ids)).rowcount != len(ids):
         raise FoldedBySomebodyElse
-    _INSERT.many(
-        session,
-        [(member, level, 1, *astuple(row)) for (member, level), row in sorted(sums.items())],
-    )
+    _write(session, sums, folded=1)
     return len(fresh)
+
+
+def _write(session: Session, rows: Mapping[tuple[int, int], Figures], folded: int) -> None:
+    """One statement, with the columns that somebody changed: most changes concern two or three of the eight."""
+    columns = tuple(name for name in COLUMNS if any(getattr(row, name) for row in rows.values()))
+    if columns:
+        _insert(columns).many(
+            session,
+            [
+                (member, level, folded, *(getattr(row, name) for name in columns))
+                for (member, level), row in sorted(rows.items())
+            ],
+        )

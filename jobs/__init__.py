@@ -1,1 +1,1 @@
-"""What runs beside requests: the clock, the workers, and everything that leaves."""
+"""What happens when nobody is asking: messages leave, commissions settle, figures are folded."""

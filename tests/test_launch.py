@@ -28,7 +28,6 @@ PROGRAM = """
 import os, sys
 from pathlib import Path
 import launch
-launch.STOP_SECONDS = 0.3
 def python(name, code, **more):
     return launch.Process(name, [sys.executable, "-c", code], **more)
 {body}

@@ -55,7 +55,9 @@ class MariaDB:
         self.folder.mkdir(parents=True, exist_ok=True)
         if owner := _owner():
             shutil.chown(self.folder, owner[0].removeprefix("--user="))
-        command = ["mariadb-install-db", "--no-defaults", *_owner(), f"--datadir={self.data}"]
+        command = [
+            "mariadb-install-db", "--no-defaults", *_owner(), f"--datadir={self.data}", self._tmpdir
+        ]  # fmt: skip
         done = subprocess.run(
             [
                 _program(command[0]),
@@ -75,13 +77,20 @@ class MariaDB:
     def data(self) -> Path:
         return self.folder / "data"
 
+    @property
+    def _tmpdir(self) -> str:
+        """Not the shared /tmp: a server that starts deletes every `#sql…` file there, also those of another."""
+        return f"--tmpdir={self.folder}"
+
     def start(self) -> None:
         """Start the server and wait until it answers."""
         log = self.folder / "mariadbd.log"
         command = [
-            _program("mariadbd"), "--no-defaults", *_owner(), f"--datadir={self.data}",
+            _program("mariadbd"), "--no-defaults", *_owner(), f"--datadir={self.data}", self._tmpdir,
             f"--port={self.port}", "--bind-address=127.0.0.1", "--skip-name-resolve",
             f"--socket={self.folder / 's'}", f"--pid-file={self.folder / 'pid'}",
+            # A server that starts empties its folder of temporary tables: with a shared one, of its neighbours too.
+            f"--tmpdir={self.folder}",
             "--character-set-server=utf8mb4", "--transaction-isolation=READ-COMMITTED",
             # Tests need no durability, and eight of these fit on one machine.
             "--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0", "--innodb-doublewrite=0",

@@ -1,0 +1,39 @@
+"""The composition root: the one place that knows every door. Flask finds `create_app` by itself."""
+
+from __future__ import annotations
+
+import click
+from flask_openapi.openapi import OpenAPI
+
+import bot.cli
+import bot.view
+import web.api
+import web.cli
+import web.errors
+import web.ops
+from config import ConfigError, Settings, load_settings
+from context import Context, open_context
+
+BLUEPRINTS = (bot.view.blueprint, web.ops.blueprint)
+COMMANDS = (*web.cli.COMMANDS, bot.cli.spool_commands)
+
+
+def create_app(settings: Settings | None = None) -> OpenAPI:
+    """The web process, also what `flask` commands run in. `settings` None reads the file that BANYAN_CONFIG names."""
+    try:
+        return app_of(open_context(settings or load_settings()))
+    except ConfigError as error:  # said in words, not by a trace, also under `flask`
+        raise click.ClickException(str(error)) from error
+
+
+def app_of(context: Context) -> OpenAPI:
+    """Every door over an open context, which they find in `app.extensions["banyan"]`."""
+    app = web.api.new_app(__name__)
+    app.extensions["banyan"] = context
+    web.errors.register(app)
+    web.api.register(app, context)
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    for command in COMMANDS:
+        app.cli.add_command(command)
+    return app

@@ -1,0 +1,261 @@
+"""What a follower can say or tap: one table for menu keys and keywords.
+
+A new command is a function and a line in `COMMANDS`, with its sentence `help.<…>` in domain/texts.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy.orm import Session
+
+from bot.visit import Answer, Picture, Visit
+from domain import explain, members, outbox, posters
+from domain.errors import Invalid
+from domain.members import Summary
+from domain.money import yuan
+from domain.tally import Figures
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`name` is the keyword and the menu key. `argument` matches what may follow it; its first group is handed on."""
+
+    name: str
+    run: Callable[[Visit, str], Answer]
+    help_key: str = ""
+    aliases: tuple[str, ...] = ()
+    argument: re.Pattern[str] | None = None
+
+
+def answer(visit: Visit, said: str, kind: str) -> Answer:
+    """Run the command that was said or tapped, else find the merchant's own reply, else say something kind."""
+    plain = said.strip()
+    found = _find(plain)
+    visit.note(kind, found[0].name if found else "")
+    if found is not None:
+        command, argument = found
+        return command.run(visit, argument)
+    return visit.keywords.find(plain) or visit.words("fallback")
+
+
+def _find(plain: str) -> tuple[Command, str] | None:
+    exact = _BY_WORD.get(plain.casefold())
+    if exact is not None:
+        return exact, ""
+    for command in _WITH_ARGUMENT:
+        if plain.startswith(command.name) and command.argument is not None:
+            match = command.argument.fullmatch(plain, len(command.name))
+            if match is not None:
+                return command, match[1]
+    return None
+
+
+# --- team and money -------------------------------------------------------------------------------------------------
+
+
+def team(visit: Visit, _argument: str) -> Answer:
+    """我的团队: each level and all together, with who still follows, who bought, and for how much."""
+    summary = _summary(visit)
+    words = visit.words
+    total = _total(visit, summary)
+    if not total.people:
+        return words("team.empty")
+    parts = [words("team.head", **_people(total))]
+    parts += [
+        words("team.level", level=words(f"level.{level}"), **_people(summary.levels[level]))
+        for level in _levels(visit)
+    ]
+    return "\n\n".join(parts)
+
+
+def earnings(visit: Visit, _argument: str) -> Answer:
+    """我的收益: balance and team together, from one SELECT."""
+    summary = _summary(visit)
+    words = visit.words
+    total = _total(visit, summary)
+    all_levels = summary.total
+    levels = "，".join(
+        f"{words(f'level.{level}')} {summary.levels[level].people}" for level in _levels(visit)
+    )
+    text = words(
+        "earnings",
+        available=yuan(max(summary.available_fen, 0)),
+        frozen=yuan(all_levels.frozen_fen),
+        withdrawing=yuan(summary.withdrawing_fen),
+        earned=yuan(all_levels.earned_fen),
+        people=total.people,
+        buyers=total.buyers,
+        levels=levels,
+    )
+    if summary.available_fen < 0:
+        text += "\n\n" + words("earnings.debt", debt=yuan(-summary.available_fen))
+    return text
+
+
+def _summary(visit: Visit) -> Summary:
+    """The member's figures. Somebody who followed before we were installed joins now: who writes to us follows us."""
+    push, account_id = visit.push, visit.account.id
+
+    def read(session: Session) -> Summary | None:
+        return members.summary(session, account_id, push.openid)
+
+    found = visit.read(read)
+    if found is None:
+        visit.transact(lambda session: join(session, visit))
+        found = visit.read(read)
+    if found is None:
+        raise LookupError("a member who has just joined is not there")
+    return found
+
+
+def join(session: Session, visit: Visit) -> int:
+    """The id of the follower, who becomes a member if they were none."""
+    push = visit.push
+    known = members.ids_of(session, visit.account.id, [push.openid]).get(push.openid)
+    if known is not None:
+        return known
+    touch = members.follow(
+        session, visit.account, push.openid,
+        scene_code=None, created=push.created, push_key=f"{push.key}-join", now=visit.now,
+    )  # fmt: skip
+    return touch.member_id
+
+
+def _levels(visit: Visit) -> range:
+    """The levels this account pays: the merchant's choice of depth is what the chat shows."""
+    return range(1, visit.account.depth + 1)
+
+
+def _total(visit: Visit, summary: Summary) -> Figures:
+    total = Figures()
+    for level in _levels(visit):
+        total.add(summary.levels[level])
+    return total
+
+
+def _people(figures: Figures) -> dict[str, object]:
+    return {
+        "people": figures.people,
+        "following": figures.following,
+        "buyers": figures.buyers,
+        "spent": yuan(figures.net_spent_fen),
+    }
+
+
+# --- commissions one by one -----------------------------------------------------------------------------------------
+
+HISTORY: Final = 10
+
+
+def history(visit: Visit, _argument: str) -> Answer:
+    """明细: the last commissions, with their state and dates."""
+    rows = visit.read(
+        lambda session: explain.recent(session, visit.account.id, visit.push.openid, HISTORY)
+    )
+    words = visit.words
+    if not rows:
+        return words("commissions.none")
+    lines = [explain.row_text(words, number, row) for number, row in enumerate(rows, start=1)]
+    head = words("commissions.head", count=len(rows))
+    return "\n\n".join([head, *lines, words("commissions.foot")])
+
+
+def why(visit: Visit, argument: str) -> Answer:
+    """为什么 [n]: how a commission was computed; without a number the newest order of the team, even if it paid
+    nothing."""
+    account_id, openid, words = visit.account.id, visit.push.openid, visit.words
+    if not argument:
+        return visit.read(lambda session: explain.newest(session, account_id, openid, words))
+    number = int(argument)
+    text = visit.read(
+        lambda session: explain.numbered(session, account_id, openid, number, HISTORY, words)
+    )
+    return text or words("why.no_such", n=number)
+
+
+# --- name, notices, poster ------------------------------------------------------------------------------------------
+
+
+def nickname(visit: Visit, argument: str) -> Answer:
+    """昵称 X: the name that friends and uplines see."""
+
+    def work(session: Session) -> str:
+        join(session, visit)
+        return members.set_nickname(session, visit.account.id, visit.push.openid, argument)
+
+    try:
+        return visit.words("nickname.done", name=visit.transact(work))
+    except Invalid:
+        return visit.words("nickname.help")
+
+
+def mute(visit: Visit, _argument: str) -> Answer:
+    """退订: no notices any more."""
+    return _set_muted(visit, True, "mute.on")
+
+
+def unmute(visit: Visit, _argument: str) -> Answer:
+    """订阅: notices again."""
+    return _set_muted(visit, False, "mute.off")
+
+
+def _set_muted(visit: Visit, muted: bool, text_key: str) -> Answer:
+    def work(session: Session) -> None:
+        join(session, visit)
+        members.set_muted(session, visit.account.id, visit.push.openid, muted)
+
+    visit.transact(work)
+    return visit.words(text_key)
+
+
+def poster(visit: Visit, _argument: str) -> Answer:
+    """我的海报: the picture WeChat still keeps, at once; else it is being made and follows as a message."""
+    account_id, openid = visit.account.id, visit.push.openid
+    media_id = visit.read(lambda session: posters.ready_for(session, account_id, openid, visit.now))
+    if media_id is not None:
+        return Picture(media_id)
+
+    def work(session: Session) -> bool:
+        member_id = join(session, visit)
+        if members.get(session, account_id, openid).status != "active":
+            return False
+        key = f"poster-{member_id}-{visit.push.key}"
+        message = outbox.Message(
+            account_id, outbox.POSTER, key, {"openid": openid}, visit.now, member_id
+        )
+        outbox.put_once(session, message, visit.now)
+        return True
+
+    return visit.words("poster.coming" if visit.transact(work) else "poster.suspended")
+
+
+def helping(visit: Visit, _argument: str) -> Answer:
+    """帮助: every command in one line."""
+    words = visit.words
+    lines = [words(command.help_key) for command in COMMANDS if command.help_key]
+    return "\n".join([words("help.head"), *lines])
+
+
+# --- the table ------------------------------------------------------------------------------------------------------
+
+COMMANDS: Final = (
+    Command("我的团队", team, "help.team", aliases=("团队",)),
+    Command("我的收益", earnings, "help.earnings", aliases=("收益", "余额")),
+    Command("明细", history, "help.commissions"),
+    Command("为什么", why, "help.why", argument=re.compile(r"\s*([0-9]{1,3})[?？]?")),
+    Command("我的海报", poster, "help.poster", aliases=("海报",)),
+    Command(
+        "昵称", nickname, "help.nickname", argument=re.compile(r"[\s:：]+(.{1,200})", re.DOTALL)
+    ),
+    Command("退订", mute, "help.mute", aliases=("td",)),
+    Command("订阅", unmute),
+    Command("帮助", helping, "help.help", aliases=("help", "?", "？", "菜单")),
+)
+_BY_WORD: Final = {
+    word.casefold(): command for command in COMMANDS for word in (command.name, *command.aliases)
+}
+_WITH_ARGUMENT: Final = tuple(command for command in COMMANDS if command.argument is not None)

@@ -1,0 +1,211 @@
+"""Pushes whose handling failed, one file each, until they can be replayed: no binding is ever lost.
+
+A file is written, fsynced, renamed, and its folder fsynced, before WeChat hears `success`. The clock of this machine
+replays in order, without the freshness check; everything a push does is idempotent by its key, so a repeat, a kill
+in the middle or a push that had been applied after all is harmless. One replay at a time, by a lock that a killed
+process gives back by itself; claiming files one by one would lose their order.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import traceback
+import uuid
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy.exc import DBAPIError
+
+from bot import push as pushes
+from bot.known import KnownAccounts
+from bot.push import TooEarly
+from bot.robot import read_xml, robot
+from bot.touches import Journal
+from bot.visit import Visit
+from context import Context
+from domain.db import is_retryable
+from domain.errors import Busy
+
+FOLDER: Final = "spool"
+PARKED: Final = "parked"
+TRIES: Final = 5
+_SUFFIX: Final = ".json"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """A push on disk: `xml` is clear, `tries` counts replays that failed by the push's own fault."""
+
+    slug: str
+    received_at: str
+    xml: str
+    tries: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a replay came to. `waiting` are left for later because the database is away, or for another try."""
+
+    applied: int = 0
+    parked: int = 0
+    dropped: int = 0
+    waiting: int = 0
+
+
+def keep(data: Path, slug: str, received_at: datetime, xml: str) -> None:
+    """Write the push where a power failure cannot reach it. Raises OSError: then WeChat must not hear `success`."""
+    name = f"{received_at.timestamp():020.6f}-{uuid.uuid4().hex}{_SUFFIX}"
+    _write(data / FOLDER, name, Spooled(slug, received_at.isoformat(), xml))
+
+
+def _write(folder: Path, name: str, item: Spooled) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f"{name}.new"
+    flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC
+    with os.fdopen(os.open(unfinished, flags, 0o600), "w", encoding="utf-8") as file:
+        json.dump(asdict(item), file, ensure_ascii=False)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.rename(folder / name)
+    _sync(folder)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def waiting(data: Path) -> int:
+    """How many pushes wait to be replayed."""
+    return len(list((data / FOLDER).glob(f"*{_SUFFIX}")))
+
+
+def parked(data: Path) -> list[Spooled]:
+    """Pushes that failed too often, oldest first, with the error: for people."""
+    return [_read(path) for path in sorted((data / FOLDER / PARKED).glob(f"*{_SUFFIX}"))]
+
+
+def _read(path: Path) -> Spooled:
+    return Spooled(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def replay(context: Context) -> Replayed:
+    """Handle the spooled pushes of this machine in the order they came. While the database is away everything waits;
+    what fails otherwise is tried `TRIES` times and then parked with its error."""
+    folder = context.settings.data.dir / FOLDER
+    files = sorted(folder.glob(f"*{_SUFFIX}"))
+    if not files:
+        return Replayed()
+    with _only_one(folder) as mine:
+        if not mine:
+            return Replayed(waiting=len(files))
+        return _Replay(context, folder).run(sorted(folder.glob(f"*{_SUFFIX}")))
+
+
+@contextmanager
+def _only_one(folder: Path) -> Generator[bool]:
+    handle = os.open(folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(handle)
+
+
+class _Replay:
+    """One run through the spool."""
+
+    def __init__(self, context: Context, folder: Path) -> None:
+        self._context = context
+        self._folder = folder
+        self._accounts = KnownAccounts(context.database, context.keyring)
+        self._journal = Journal(context.settings.data.dir)
+
+    def run(self, files: list[Path]) -> Replayed:
+        counts = {"applied": 0, "parked": 0, "dropped": 0, "waiting": 0}
+        try:
+            for number, path in enumerate(files):
+                try:
+                    outcome = self._one(path)
+                except _Away:
+                    counts["waiting"] += len(files) - number
+                    break
+                counts[outcome] += 1
+        finally:
+            self._journal.close()
+        return Replayed(**counts)
+
+    def _one(self, path: Path) -> str:
+        item = _read(path)
+        try:
+            self._handle(item)
+        except (
+            Exception
+        ) as error:  # kept with the push: a person decides about it, the rest goes on
+            if _is_away(error):
+                raise _Away from error
+            return self._failed(path, item, error)
+        path.unlink()
+        return "applied"
+
+    def _handle(self, item: Spooled) -> None:
+        known = self._accounts.find(item.slug)
+        if known is None:
+            raise LookupError(f"no account {item.slug}")
+        push = pushes.read(read_xml(item.xml))
+        visit = Visit(
+            push, known.account, known.words, known.keywords,
+            self._context.database, self._journal, self._context.clock.now(),
+        )  # fmt: skip
+        robot.answer(robot.message_of(push), visit)
+
+    def _failed(self, path: Path, item: Spooled, error: Exception) -> str:
+        tries = item.tries + 1
+        if tries < TRIES:
+            _write(self._folder, path.name, replace(item, tries=tries, error=str(error)[:500]))
+            return "waiting"
+        if isinstance(error, TooEarly):
+            # It speaks of a message that somebody else sent through this account.
+            path.unlink()
+            return "dropped"
+        story = "".join(traceback.format_exception(error))[-4000:]
+        _write(self._folder / PARKED, path.name, replace(item, tries=tries, error=story))
+        path.unlink()
+        _log.error("a push of account %s was parked after %d tries", item.slug, tries)
+        return "parked"
+
+
+class _Away(Exception):
+    """The database is away or busy: no push's fault, and the next one would fail too."""
+
+
+def _is_away(error: Exception) -> bool:
+    if isinstance(error, Busy):
+        return True
+    return isinstance(error, DBAPIError) and (is_retryable(error) or _cannot_connect(error))
+
+
+def _cannot_connect(error: DBAPIError) -> bool:
+    """MariaDB's client errors 2000–2999; SQLite's "unable to open database file"."""
+    arguments = getattr(error.orig, "args", ())
+    number = arguments[0] if arguments else None
+    if isinstance(number, int):
+        return 2000 <= number < 3000
+    return "unable to open" in str(error.orig)

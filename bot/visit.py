@@ -1,0 +1,64 @@
+"""What a handler works with: the push, the account it came to, the database, and the moment by which to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, TypeAlias, TypeVar
+
+from sqlalchemy.orm import Session
+
+from bot.push import Push
+from bot.touches import Journal
+from domain.accounts import OpenAccount
+from domain.db import Database
+from domain.replies import KeywordTable
+from domain.texts import Words
+
+T = TypeVar("T")
+TRIES: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image as the answer: `media_id` is what WeChat calls it."""
+
+    media_id: str
+
+
+class Done:
+    """Nothing to say; the push is dealt with."""
+
+
+DONE: Final = Done()
+Answer: TypeAlias = str | Picture | Done
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One push being answered. `deadline` is a `time.monotonic()` instant, None when a spooled push is replayed."""
+
+    push: Push
+    account: OpenAccount
+    words: Words
+    keywords: KeywordTable
+    database: Database
+    journal: Journal
+    now: datetime
+    deadline: float | None = None
+
+    def transact(self, fn: Callable[[Session], T]) -> T:
+        """The one transaction of this push. In the callback two tries at most: WeChat waits five seconds."""
+        if self.deadline is None:
+            return self.database.transact(fn)
+        return self.database.transact(fn, deadline=self.deadline, tries=TRIES)
+
+    def read(self, fn: Callable[[Session], T]) -> T:
+        """A plain read."""
+        return self.database.read(fn)
+
+    def note(self, kind: str, detail: str) -> None:
+        """Remember for statistics that the follower did this; costs no commit (touches.py)."""
+        push = self.push
+        self.journal.note(self.account.id, push.key, kind, push.openid, detail, push.created)

@@ -1,0 +1,235 @@
+"""Every sentence for people: chat, notices, refusals, states. zh-CN, with named placeholders, replaceable per account.
+
+A merchant's own wording may use the placeholders of the default and nothing else: no attributes, no indexes, no format
+specifications, so that a wording can neither fail in front of a follower nor show what it should not.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+from types import MappingProxyType
+from typing import Any, Final
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from domain.errors import Invalid
+from domain.models import TextOverride
+from domain.money import yuan
+
+CHINA: Final = timezone(timedelta(hours=8))
+"""China has one time zone and no summer time."""
+MAX_LENGTH: Final = 2000
+
+TEXTS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        # --- following and codes
+        "follow.welcome": (
+            "欢迎关注{account}。\n把「我的海报」发给朋友，朋友扫码关注后下单，您就有佣金。\n"
+            "回复「帮助」看看能做什么。"
+        ),
+        "follow.bound": (
+            "欢迎关注{account}，是 {referrer} 邀请了您。\n您也可以邀请朋友：回复「我的海报」。\n"
+            "回复「帮助」看看能做什么。"
+        ),
+        "follow.again": "欢迎回来，您的团队和收益都还在。\n回复「帮助」看看能做什么。",
+        "scan.bound": "好的，{referrer} 现在是您的邀请人。",
+        "scan.seen": "您已经关注我们了。\n回复「帮助」看看能做什么。",
+        "refused.self": "这是您自己的码，请发给朋友来扫。",
+        "refused.cycle": "对方已经在您的团队里，不能再做您的邀请人。",
+        "refused.unknown_scene": "这个码已经失效，请朋友重新发一张海报给您。",
+        "refused.suspended": "这个码现在不能使用，您可以请另一位朋友发码给您。",
+        "refused.bound_already": "您已经有邀请人了，绑定不会改变。",
+        "refused.existing_follower": "您在扫码之前已经关注我们，所以这次不绑定邀请人。",
+        "refused.team_too_large": "您的团队已经很大，更换邀请人请联系客服。",
+        # --- words for parts
+        "level.1": "一级",
+        "level.2": "二级",
+        "level.3": "三级",
+        "state.frozen": "冻结中",
+        "state.settled": "已结算",
+        "state.voided": "已失效",
+        "state.clawed_back": "已追回",
+        "date.unknown": "没有记录",
+        # --- my team, my earnings
+        "team.head": "我的团队 {people} 人\n还在关注 {following} 人\n买过东西 {buyers} 人\n一共消费 ¥{spent}",
+        "team.level": "{level} {people} 人\n　关注 {following}，买过 {buyers}，消费 ¥{spent}",
+        "team.empty": "您的团队还没有人。\n把「我的海报」发给朋友，朋友扫码关注后就会出现在这里。",
+        "earnings": (
+            "可提现 ¥{available}\n冻结中 ¥{frozen}\n提现中 ¥{withdrawing}\n累计收益 ¥{earned}\n\n"
+            "我的团队 {people} 人，买过 {buyers} 人\n{levels}\n\n回复「明细」看每一笔，回复「为什么」看怎么算的。"
+        ),
+        "earnings.debt": "有 ¥{debt} 待抵扣：已结算的订单退了款。之后的佣金会先补上它。",
+        # --- commissions one by one
+        "commissions.none": "还没有佣金。\n朋友扫您的海报关注并下单后，这里会有记录。",
+        "commissions.head": "最近 {count} 笔佣金",
+        "commissions.row": "{n}. ¥{amount} {level} {state}\n　{date} 订单 {order_no}",
+        "commissions.registration_row": "{n}. ¥{amount} 邀请奖励 {state}\n　{date}",
+        "commissions.foot": "回复「为什么 1」看第 1 笔是怎么算的。",
+        "commissions.frozen_until": "冻结中，{date} 起结算",
+        "commissions.frozen_open": "冻结中，订单完成后再过冻结期结算",
+        "commissions.held": "冻结中，正在复核",
+        "commissions.settled_on": "{date} 已结算",
+        # --- why
+        "why.head": "{level}佣金 ¥{amount}，这样算出来：",
+        "why.order": "订单 {order_no}\n{title}，{paid_at} 付款",
+        "why.buyer": "买家 {friend} 是您的{level}朋友，{bound_at} 绑定",
+        "why.own": "这是您自己的订单，按规则自购也有佣金",
+        "why.rule": "规则 {effective_at} 起生效（编号 {rule}），{level}比例 {rate}",
+        "why.product": "这件商品有自己的比例：{level} {rate}",
+        "why.share": "{pool}，其中{level}分 {part}",
+        "why.sum": "计佣金额 ¥{base} × {rate} = ¥{exact}",
+        "why.rounded": "不足一分的部分舍去，得 ¥{amount}",
+        "why.taken": "订单退了款，相应收回 ¥{taken}，还有 ¥{kept}",
+        "why.state": "现在：{state}",
+        "why.registration": "邀请新朋友 {friend} 的奖励 ¥{amount}",
+        "why.no_such": "没有第 {n} 笔。回复「明细」看有哪些。",
+        "why.nothing": "您还没有佣金。\n朋友扫您的海报关注并下单后，再来问我。",
+        "why.none_head": "订单 {order_no}（{paid_at} 付款，¥{paid}）没有给您带来佣金：",
+        "nobody.no_upline": "下单时您还不是买家的邀请人，佣金只按下单那一刻的绑定计算",
+        "nobody.depth": "下单时的规则不奖励{level}朋友的订单",
+        "nobody.suspended": "下单时您的推广资格已暂停",
+        "nobody.not_qualified": "下单时您还没有推广资格",
+        "nobody.no_rate": "下单时的规则里，{level}比例是 0",
+        "nobody.rounds_to_zero": "¥{base} × {rate} 不足一分，舍去后是 ¥0.00",
+        "nobody.buyer_unknown": "下单时还不知道买家是谁",
+        "nobody.no_rule": "下单时还没有生效的佣金规则",
+        # --- name, notices on and off, poster
+        "nickname.done": "好的，{name}。朋友会看到这个名字。",
+        "nickname.help": "回复「昵称」加上您的名字，例如：昵称 小明",
+        "mute.on": "好的，不再给您发通知，收益照常累计。\n想恢复就回复「订阅」。",
+        "mute.off": "好的，有新朋友和新佣金会通知您。\n不想收就回复「退订」。",
+        "poster.coming": "正在制作您的海报，马上就发给您。",
+        "poster.suspended": "您的推广资格已暂停，现在不能制作海报。有疑问请联系客服。",
+        # --- help and everything else
+        "help.head": "您可以点菜单，或者回复：",
+        "help.team": "「我的团队」各级有多少朋友",
+        "help.earnings": "「我的收益」余额和团队",
+        "help.commissions": "「明细」最近的佣金",
+        "help.why": "「为什么」佣金怎么算的",
+        "help.poster": "「我的海报」发给朋友扫码",
+        "help.nickname": "「昵称 小明」换一个名字",
+        "help.mute": "「退订」不收通知，「订阅」恢复",
+        "help.help": "「帮助」再看一遍",
+        "fallback": "收到，谢谢。\n回复「帮助」看看我能做什么。",
+        "fallback.media": "收到，谢谢。我只看得懂文字。\n回复「帮助」看看我能做什么。",
+        "busy": "系统有点忙，请过一会儿再试。",
+        # --- notices
+        "notice.friend_joined": "新朋友 {friend} 加入了您的团队",
+        "notice.commission_accrued": "{level}朋友 {friend} 下单 ¥{paid}，您得到佣金 ¥{amount}，冻结中",
+        "notice.commission_settled": "{count} 笔佣金共 ¥{amount} 已结算，可以提现",
+        "notice.commission_voided": "订单 {order_no} 退款，冻结中的佣金 ¥{amount} 失效",
+        "notice.commission_clawed_back": "订单 {order_no} 退款，已结算的佣金 ¥{amount} 被追回",
+    }
+)
+
+
+def _placeholders(body: str) -> set[str]:
+    """The names a text uses; `Invalid` for anything but a plain `{name}`."""
+    names = set()
+    try:
+        parts = list(string.Formatter().parse(body))
+    except ValueError as error:
+        raise Invalid(f"the braces do not match: {error}") from error
+    for _, name, specification, conversion in parts:
+        if name is None:
+            continue
+        if not name.isidentifier() or specification or conversion:
+            raise Invalid("a placeholder is a name in braces", placeholder=name)
+        names.add(name)
+    return names
+
+
+PLACEHOLDERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {key: frozenset(_placeholders(body)) for key, body in TEXTS.items()}
+)
+
+
+def render(key: str, overrides: Mapping[str, str], **values: object) -> str:
+    """The text of `key` in the merchant's wording, or ours."""
+    return (overrides.get(key) or TEXTS[key]).format_map(values)
+
+
+class Words:
+    """The texts of one account: `words("level.1")`, `words("scan.bound", referrer="小明")`."""
+
+    def __init__(self, overrides: Mapping[str, str] | None = None) -> None:
+        self.overrides: Mapping[str, str] = overrides or {}
+
+    def __call__(self, key: str, **values: object) -> str:
+        return render(key, self.overrides, **values)
+
+    def notice(self, occasion: str, params: Mapping[str, Any]) -> str:
+        """The sentence of a notice, from the parameters it was written with."""
+        return self(f"notice.{occasion}", **self.values_of(params))
+
+    def values_of(self, params: Mapping[str, Any]) -> dict[str, str]:
+        """Stored parameters as people read them: `amount_fen` 299 is `amount` "2.99", instants are China's time."""
+        values = {}
+        for name, value in params.items():
+            if name.endswith("_fen"):
+                values[name.removesuffix("_fen")] = yuan(value)
+            elif name == "at":
+                values[name] = minute(datetime.fromisoformat(value))
+            elif name == "level":
+                values[name] = self(f"level.{value}")
+            else:
+                values[name] = str(value)
+        return values
+
+
+def day(instant: datetime) -> str:
+    """A date for people: 2026-11-22, in China's time."""
+    return instant.astimezone(CHINA).strftime("%Y-%m-%d")
+
+
+def minute(instant: datetime) -> str:
+    """An instant for people: 2026-11-22 09:30, in China's time."""
+    return instant.astimezone(CHINA).strftime("%Y-%m-%d %H:%M")
+
+
+# --- the merchant's own wording -------------------------------------------------------------------------------------
+
+
+def check_override(key: str, body: str) -> None:
+    """`Invalid` for an unknown text, an empty or too long wording, or placeholders that the default does not have."""
+    if key not in TEXTS:
+        raise Invalid("no such text", key=key)
+    if not body.strip() or len(body) > MAX_LENGTH:
+        raise Invalid(f"a wording has 1 to {MAX_LENGTH} characters", key=key)
+    unknown = sorted(_placeholders(body) - PLACEHOLDERS[key])
+    if unknown:
+        known = sorted(PLACEHOLDERS[key])
+        raise Invalid("unknown placeholders", key=key, unknown=unknown, known=known)
+
+
+def set_override(session: Session, account_id: int, key: str, body: str | None) -> None:
+    """Use the merchant's wording from now on, or the default again (None). Raises `Invalid`."""
+    if body is None:
+        session.execute(
+            delete(TextOverride).where(
+                TextOverride.account_id == account_id, TextOverride.text_key == key
+            )
+        )
+        return
+    check_override(key, body)
+    row = session.get(TextOverride, (account_id, key))
+    if row is None:
+        row = TextOverride(account_id=account_id, text_key=key)
+        session.add(row)
+    row.body = body
+    session.flush()
+
+
+def overrides_of(session: Session, account_id: int) -> dict[str, str]:
+    """The account's wordings that are usable today: one that an upgrade made impossible gives way to the default."""
+    usable = {}
+    for row in session.scalars(select(TextOverride).where(TextOverride.account_id == account_id)):
+        try:
+            check_override(row.text_key, row.body)
+        except Invalid:
+            continue
+        usable[row.text_key] = row.body
+    return usable

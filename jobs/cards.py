@@ -1,0 +1,116 @@
+"""What a template card says: from the params of a notice to words, and from words to the keywords of a template. Pure.
+
+WeChat's templates name their keywords by kind (`thing1`, `amount2`, `time3`) and label them in Chinese, and every
+account has others. Unless the merchant has said which keyword shows what, the label and then the kind decide.
+
+https://developers.weixin.qq.com/doc/service/guide/product/template_message/Template_Message_Operation_Specifications.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any, Final
+
+from domain import notices
+from domain.money import yuan
+
+_BEIJING: Final = timezone(timedelta(hours=8))
+_LEVELS: Final = {1: "一级好友", 2: "二级好友", 3: "三级好友"}
+_OCCASIONS: Final = {
+    notices.FRIEND_JOINED: ("新好友加入", "已绑定"),
+    notices.COMMISSION_ACCRUED: ("获得新佣金", "冻结中"),
+    notices.COMMISSION_SETTLED: ("佣金已结算", "可提现"),
+    notices.COMMISSION_VOIDED: ("佣金已失效", "已失效"),
+    notices.COMMISSION_CLAWED_BACK: ("佣金已追回", "已追回"),
+}
+
+DEFAULT_FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
+    notices.FRIEND_JOINED: {"thing1": "friend", "thing2": "occasion", "time3": "time"},
+    notices.COMMISSION_ACCRUED: {
+        "thing1": "friend", "character_string2": "order_no", "amount3": "amount", "thing4": "level", "time5": "time",
+    },
+    notices.COMMISSION_SETTLED: {
+        "thing1": "occasion", "amount2": "amount", "number3": "count", "time4": "time",
+    },
+    notices.COMMISSION_VOIDED: {
+        "thing1": "occasion", "character_string2": "order_no", "amount3": "amount", "time4": "time",
+    },
+    notices.COMMISSION_CLAWED_BACK: {
+        "thing1": "occasion", "character_string2": "order_no", "amount3": "amount", "time4": "time",
+    },
+}  # fmt: skip
+"""For a template whose text WeChat does not tell us: keyword → parameter."""
+
+_KEYWORD = re.compile(r"([^\n{}]*)\{\{\s*([A-Za-z_]+?)(\d*)\.DATA\s*\}\}")
+_LABELS: Final = (
+    (re.compile("订单金额|消费|支付|实付|付款|成交"), "paid"),
+    (re.compile("金额|佣金|收益|奖励|收入|返利|提成"), "amount"),
+    (re.compile("时间|日期"), "time"),
+    (re.compile("数量|笔数|次数|单数"), "count"),
+    (re.compile("单号|编号|订单"), "order_no"),
+    (re.compile("状态|进度|结果"), "status"),
+    (re.compile("层级|级别|等级|级数"), "level"),
+    (re.compile("昵称|姓名|好友|客户|会员|粉丝|成员|用户|下级|来源|购买者|买家"), "friend"),
+    (re.compile("类型|事项|内容|备注|说明|项目|提醒|名称|通知"), "occasion"),
+)
+_KINDS: Final = {
+    "amount": "amount", "time": "time", "date": "time", "character_string": "order_no", "number": "count",
+    "phrase": "status", "const": "status", "name": "friend", "thing": "occasion", "keyword": "occasion",
+}  # fmt: skip
+
+
+def words_of(payload: Mapping[str, Any]) -> dict[str, str]:
+    """The words of a notice by parameter (`notices.PARAMETERS`); those that it does not know are missing.
+
+    Raises KeyError, TypeError or ValueError for a payload that no notice ever wrote.
+    """
+    title, status = _OCCASIONS[payload["occasion"]]
+    words = {"occasion": title, "status": status, "time": _beijing(payload["at"])}
+    if "friend" in payload:
+        words["friend"] = str(payload["friend"])
+    if "order_no" in payload:
+        words["order_no"] = str(payload["order_no"])
+    if "level" in payload:
+        words["level"] = _LEVELS[payload["level"]]
+    if "count" in payload:
+        words["count"] = str(int(payload["count"]))
+    for name in ("amount", "paid"):
+        if f"{name}_fen" in payload:
+            words[name] = f"{yuan(int(payload[f'{name}_fen']))}元"
+    return words
+
+
+def _beijing(at: str) -> str:
+    moment = datetime.fromisoformat(at).astimezone(_BEIJING)
+    return f"{moment:%Y年%m月%d日 %H:%M}"
+
+
+def fields_from(content: str, words: Mapping[str, str]) -> dict[str, str]:
+    """Keyword → parameter for a template's text (`label{{thing1.DATA}}`): by the label, else by the kind, and of
+    several possible ones by what is not shown yet."""
+    fields: dict[str, str] = {}
+    for label, kind, number in _KEYWORD.findall(content):
+        meant = [parameter for parameter in _wishes(label) if parameter in words]
+        others = [
+            each for each in (_KINDS.get(kind, "occasion"), "occasion", "status") if each in words
+        ]
+        fresh = [each for each in others if each not in fields.values()]
+        fields[kind + number] = (meant or fresh or others)[0]
+    return fields
+
+
+def _wishes(label: str) -> list[str]:
+    """The parameters that a label may mean, likeliest first: what a Chinese compound is comes last (佣金 + 状态)."""
+    found = [(_last_end(pattern, label), parameter) for pattern, parameter in _LABELS]
+    return [parameter for end, parameter in sorted(found, key=lambda one: -one[0]) if end >= 0]
+
+
+def _last_end(pattern: re.Pattern[str], label: str) -> int:
+    return max((match.end() for match in pattern.finditer(label)), default=-1)
+
+
+def card(fields: Mapping[str, str], words: Mapping[str, str]) -> dict[str, str]:
+    """Keyword → text. A parameter that this occasion does not have stays empty, which is sent as a dash."""
+    return {keyword: words.get(parameter, "") for keyword, parameter in fields.items()}

@@ -1,0 +1,71 @@
+"""`python -m jobs.clock`: looks what is due, and rings. It does none of the work, keeps no state, and may run twice."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+from config import ConfigError, load_settings
+from context import Context, open_context
+from domain import outbox
+from jobs import alive
+from jobs.queues import DRAINS, FOLD, PRUNE, SETTLE, Errand, connect, ring
+from jobs.ticker import Tick, Ticker
+
+
+def doorbells(context: Context) -> list[Tick]:
+    """What this folder wants to be rung for."""
+    connection = connect(context.settings.redis_url)
+
+    def ring_due_topics() -> None:
+        now = context.clock.now()
+        for topic in context.database.read(lambda session: outbox.due_topics(session, now)):
+            if topic in DRAINS:
+                ring(DRAINS[topic], connection)
+
+    def bell(errand: Errand) -> Callable[[], object]:
+        return lambda: ring(errand, connection)
+
+    return [
+        Tick("outbox", 0.5, ring_due_topics),
+        Tick("settle", 5, bell(SETTLE)),
+        Tick("fold", 2, bell(FOLD)),
+        Tick("prune", 600, bell(PRUNE)),
+        Tick("alive", alive.EVERY_SECONDS, lambda: alive.say(context.redis, "clock")),
+    ]
+
+
+def run(context: Context, machine_ticks: Sequence[Tick], stopping: threading.Event) -> None:
+    """Ring the doorbells, and do this machine's own ticks in a thread beside them, where a slow one delays no card."""
+    beside = threading.Thread(target=Ticker(machine_ticks, stopping).run, name="machine-ticks")
+    beside.start()
+    try:
+        Ticker(doorbells(context), stopping).run()
+    finally:
+        stopping.set()
+        beside.join()
+
+
+def main() -> str | None:
+    """Run until SIGTERM or SIGINT. Returns what is wrong, for sys.exit."""
+    # This process is put together here: ticks.py, like app.py, knows every door, and no door knows another.
+    from ticks import machine_ticks
+
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stopping.set())
+    try:
+        context = open_context(load_settings())
+        run(context, machine_ticks(context), stopping)
+    except ConfigError as error:
+        return str(error)
+    context.close()
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

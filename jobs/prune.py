@@ -1,0 +1,39 @@
+"""What is forgotten: messages that were done a month ago, nonces that nobody can use any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy.orm import Session
+
+from domain import api_keys, outbox
+from jobs.process import Process, current
+
+KEEP_MESSAGES: Final = timedelta(days=30)
+KEEP_NONCES: Final = timedelta(hours=1)
+"""A signature is good for five minutes either way; after that its nonce protects nothing."""
+
+
+def prune() -> int:
+    """RQ's way in: how many rows were forgotten."""
+    return prune_all(current())
+
+
+def prune_all(process: Process) -> int:
+    """In small transactions, until nothing is old enough."""
+    now = process.context.clock.now()
+    return _until_none(
+        process, lambda session: outbox.prune(session, now - KEEP_MESSAGES)
+    ) + _until_none(process, lambda session: api_keys.prune_nonces(session, now - KEEP_NONCES))
+
+
+def _until_none(process: Process, forget: Callable[[Session], int]) -> int:
+    forgotten = 0
+    while not process.stopping.is_set():
+        count = process.context.database.transact(forget)
+        if count == 0:
+            break
+        forgotten += count
+    return forgotten

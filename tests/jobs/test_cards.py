@@ -1,0 +1,62 @@
+"""Words of a card: what each occasion says, and which keyword of a template shows what."""
+
+from __future__ import annotations
+
+import pytest
+
+from domain import notices
+from jobs import cards
+
+AT = "2026-11-22T02:24:00+00:00"
+PAYLOADS: dict[str, dict[str, object]] = {
+    notices.FRIEND_JOINED: {"friend": "小红", "at": AT},
+    notices.COMMISSION_ACCRUED: {
+        "order_no": "E1", "friend": "小红", "level": 2, "amount_fen": 1234, "paid_fen": 12340, "at": AT
+    },
+    notices.COMMISSION_SETTLED: {"amount_fen": 5, "count": 3, "at": AT},
+    notices.COMMISSION_VOIDED: {"order_no": "E1", "amount_fen": 100, "at": AT},
+    notices.COMMISSION_CLAWED_BACK: {"order_no": "E1", "amount_fen": 100, "at": AT},
+}  # fmt: skip
+
+
+def words_for(occasion: str) -> dict[str, str]:
+    return cards.words_of({"occasion": occasion, **PAYLOADS[occasion]})
+
+
+@pytest.mark.parametrize("occasion", notices.OCCASIONS)
+def test_every_occasion_fills_every_default_keyword(occasion: str) -> None:
+    words = words_for(occasion)
+    filled = cards.card(cards.DEFAULT_FIELDS[occasion], words)
+    assert all(filled.values()), filled
+    assert set(words) <= set(notices.PARAMETERS)
+
+
+def test_times_are_beijings_and_amounts_are_yuan() -> None:
+    words = words_for(notices.COMMISSION_ACCRUED)
+    assert words["time"] == "2026年11月22日 10:24"
+    assert words["amount"] == "12.34元"
+    assert words["level"] == "二级好友"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (
+            "客户姓名：{{thing8.DATA}}\n订单号：{{character_string1.DATA}}\n订单金额：{{amount2.DATA}}\n佣金：{{amount5.DATA}}\n"
+            "下单时间：{{time3.DATA}}",
+            {"thing8": "friend", "character_string1": "order_no", "amount2": "paid", "amount5": "amount",
+             "time3": "time"},
+        ),
+        (
+            "{{first.DATA}}\n收益类型：{{keyword1.DATA}}\n收益金额：{{keyword2.DATA}}\n到账时间：{{keyword3.DATA}}\n{{remark.DATA}}",
+            {"first": "occasion", "keyword1": "occasion", "keyword2": "amount", "keyword3": "time",
+             "remark": "status"},
+        ),
+        ("", {}),
+    ],
+)  # fmt: skip
+def test_labels_and_kinds_decide_what_a_keyword_shows(
+    content: str, expected: dict[str, str]
+) -> None:
+    words = words_for(notices.COMMISSION_ACCRUED)
+    assert cards.fields_from(content, words) == expected

@@ -1,0 +1,63 @@
+"""The processes: one worker per queue under one supervisor, which never leaves half of them behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import redis
+
+from tests.jobs.conftest import Shop
+
+
+def _children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def _signs_of_life(shop: Shop) -> set[str]:
+    with redis.Redis.from_url(shop.context.settings.redis_url) as connection:
+        return {key.decode() for key in connection.keys("banyan:alive:*")}
+
+
+def test_without_a_queue_it_supervises_one_worker_for_each_and_stops_them(shop: Shop) -> None:
+    supervisor = shop.start("-m", "jobs.worker")
+    shop.start_clock()
+    expected = {"banyan:alive:worker:fast", "banyan:alive:worker:bulk", "banyan:alive:clock"}
+    shop.wait_for(lambda: _signs_of_life(shop) == expected)
+    children = _children(supervisor.pid)
+    assert len(children) == 2
+    supervisor.terminate()
+    assert supervisor.wait(60) == 0
+    assert not any(map(_alive, children))
+
+
+def test_one_dead_worker_ends_all_loudly(shop: Shop) -> None:
+    supervisor = shop.start("-m", "jobs.worker")
+    shop.wait_for(lambda: len(_signs_of_life(shop)) == 2)
+    children = _children(supervisor.pid)
+    os.kill(children[0], signal.SIGKILL)
+    assert supervisor.wait(60) == 1
+    assert not any(map(_alive, children))
+    assert "a worker died" in shop.output()
+
+
+def test_workers_end_when_their_supervisor_was_killed(shop: Shop) -> None:
+    supervisor = shop.start("-m", "jobs.worker")
+    shop.wait_for(lambda: len(_signs_of_life(shop)) == 2)
+    children = _children(supervisor.pid)
+    supervisor.kill()
+    shop.wait_for(lambda: not any(map(_alive, children)))
+
+
+def test_a_queue_that_does_not_exist_is_refused(shop: Shop) -> None:
+    worker = shop.start("-m", "jobs.worker", "slow")
+    assert worker.wait(60) == 1
+    assert "usage" in shop.output()
