@@ -224,7 +224,7 @@ def lock_tree(session: Session, account_id: int) -> None:
 
 def team_size(session: Session, member_id: int, limit: int) -> int:
     """How many members a move of this one takes along (two levels: the third has no upline above), up to `limit`."""
-    return int(_TEAM_SIZE(session, member_id, limit).scalar_one())
+    return int(_TEAM_SIZE(session, member_id, limit).one()[0])
 
 
 @dataclass(frozen=True, slots=True)

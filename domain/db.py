@@ -154,7 +154,12 @@ def _translated(connection: Connection, text: str, params: Any, error: Exception
         connection.invalidate(error)
         engine.dispose()  # its neighbours were opened to the same server: all of them are looked at anew
     return DBAPIError.instance(
-        text, params, error, dialect.loaded_dbapi.Error, connection_invalidated=lost, dialect=dialect
+        text,
+        params,
+        error,
+        dialect.loaded_dbapi.Error,
+        connection_invalidated=lost,
+        dialect=dialect,
     )
 
 

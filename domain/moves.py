@@ -182,7 +182,7 @@ _SEQ = Sql("SELECT MAX(seq) FROM binding_history WHERE member_id = ?")
 
 
 def _changes_so_far(session: Session, member_id: int) -> int:
-    return int(_SEQ(session, member_id).scalar_one())
+    return int(_SEQ(session, member_id).one()[0])
 
 
 # --- taking the team along ------------------------------------------------------------------------------------------

@@ -51,8 +51,6 @@ class Figures:
         return Figures(*(getattr(self, column) - getattr(other, column) for column in COLUMNS))
 
 
-
-
 @cache
 def _insert(columns: tuple[str, ...]) -> Sql:
     """An insert that names only these columns; the others are 0 by default."""
