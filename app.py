@@ -9,13 +9,20 @@ import bot.cli
 import bot.view
 import web.api
 import web.cli
+import web.cli_data
+import web.cli_tree
 import web.errors
 import web.ops
 from config import ConfigError, Settings, load_settings
 from context import Context, open_context
 
 BLUEPRINTS = (bot.view.blueprint, web.ops.blueprint)
-COMMANDS = (*web.cli.COMMANDS, bot.cli.spool_commands)
+COMMANDS = (
+    *web.cli.COMMANDS,
+    *web.cli_data.COMMANDS,
+    *web.cli_tree.COMMANDS,
+    bot.cli.spool_commands,
+)
 
 
 def create_app(settings: Settings | None = None) -> OpenAPI:

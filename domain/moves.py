@@ -160,10 +160,12 @@ def _tell(
     """The member, the referrer they had and the one they have now: nobody finds out by counting."""
     key = f"{person.id}-{_changes_so_far(session, person.id)}"
     at = now.isoformat()
-    name = "" if referrer is None else display_name(referrer.nickname, referrer.code)
-    news: list[tuple[int, str, dict[str, Any]]] = [
-        (person.id, notices.REFERRER_CHANGED, {"referrer": name, "at": at})
-    ]
+    news: list[tuple[int, str, dict[str, Any]]] = []
+    if referrer is None:
+        news.append((person.id, notices.REFERRER_CLEARED, {"at": at}))
+    else:
+        name = display_name(referrer.nickname, referrer.code)
+        news.append((person.id, notices.REFERRER_CHANGED, {"friend": name, "at": at}))
     if person.referrer_id is not None:
         news.append((person.referrer_id, notices.FRIEND_MOVED, {"friend": person.name, "at": at}))
     if referrer is not None:

@@ -27,11 +27,13 @@ WITHDRAWAL_CONFIRM: Final = "withdrawal_confirm"
 WITHDRAWAL_PAID: Final = "withdrawal_paid"
 WITHDRAWAL_FAILED: Final = "withdrawal_failed"
 REFERRER_CHANGED: Final = "referrer_changed"
+REFERRER_CLEARED: Final = "referrer_cleared"
 FRIEND_MOVED: Final = "friend_moved"
 DISPUTE_DECIDED: Final = "dispute_decided"
 OCCASIONS: Final = (
     FRIEND_JOINED,
     REFERRER_CHANGED,
+    REFERRER_CLEARED,
     FRIEND_MOVED,
     DISPUTE_DECIDED,
     COMMISSION_ACCRUED,

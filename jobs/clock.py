@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 
 from config import ConfigError, load_settings
 from context import Context, open_context
-from domain import outbox
+from domain import moves, outbox
 from jobs import alive
-from jobs.queues import DRAINS, FOLD, PRUNE, SETTLE, Errand, connect, ring
+from jobs.queues import DRAINS, FOLD, MOVE, PRUNE, REPORT, SETTLE, Errand, connect, ring
 from jobs.ticker import Tick, Ticker
 
 
@@ -26,6 +26,10 @@ def doorbells(context: Context) -> list[Tick]:
             if topic in DRAINS:
                 ring(DRAINS[topic], connection)
 
+    def ring_moves() -> None:
+        if context.database.read(moves.running):
+            ring(MOVE, connection)
+
     def bell(errand: Errand) -> Callable[[], object]:
         return lambda: ring(errand, connection)
 
@@ -33,6 +37,8 @@ def doorbells(context: Context) -> list[Tick]:
         Tick("outbox", 0.5, ring_due_topics),
         Tick("settle", 5, bell(SETTLE)),
         Tick("fold", 2, bell(FOLD)),
+        Tick("moves", 5, ring_moves),
+        Tick("reports", 300, bell(REPORT)),
         Tick("prune", 600, bell(PRUNE)),
         Tick("alive", alive.EVERY_SECONDS, lambda: alive.say(context.redis, "clock")),
     ]

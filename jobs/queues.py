@@ -45,6 +45,8 @@ DRAINS: Final = {
 """Who carries which topic of the outbox."""
 SETTLE: Final = Errand("settle", "jobs.settle.settle_commissions", BULK)
 FOLD: Final = Errand("fold", "jobs.settle.fold_tallies", BULK)
+MOVE: Final = Errand("moves", "jobs.moves.move_teams", BULK)
+REPORT: Final = Errand("reports", "jobs.reports.refresh_reports", BULK)
 PRUNE: Final = Errand("prune", "jobs.prune.prune", BULK)
 
 

@@ -8,7 +8,17 @@ from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
-from domain import bindings, commissions, members, models, orders, products, refunds, rules
+from domain import (
+    bindings,
+    commissions,
+    members,
+    models,
+    orders,
+    products,
+    refunds,
+    rules,
+    statements,
+)
 from domain.accounts import OpenAccount
 from domain.errors import NotFound
 from domain.rules import Share
@@ -202,4 +212,14 @@ def member_commission(row: models.Commission, order_nos: dict[int, str]) -> shap
         level=row.level, base_fen=row.base_fen, rate_bps=row.rate_bps, share_bps=row.share_bps,
         amount_fen=row.amount_fen, clawed_fen=row.clawed_fen, status=row.status, due_at=row.due_at,
         settled_at=row.settled_at, created_at=row.created_at,
+    )  # fmt: skip
+
+
+def statement_line(line: statements.Line) -> shapes.StatementLine:
+    """A posting with the balances after it."""
+    return shapes.StatementLine(
+        id=line.id, at=line.at, reason=line.reason, amount_fen=line.amount_fen, source=line.source,
+        destination=line.destination, frozen_fen=line.frozen_fen, available_fen=line.available_fen,
+        withdrawing_fen=line.withdrawing_fen, order_no=line.order_no, line_no=line.line_no, level=line.level,
+        commission_id=line.commission_id, refund_no=line.refund_no, payout_no=line.payout_no,
     )  # fmt: skip
