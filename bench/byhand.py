@@ -122,7 +122,16 @@ def record_sale(
                 "paid_fen": sale.paid_fen, "at": told_at,
             }  # fmt: skip
             commissions.append(
-                (account_id, order_id, level, member_id, sale.paid_fen, rates[level - 1], amount, at)
+                (
+                    account_id,
+                    order_id,
+                    level,
+                    member_id,
+                    sale.paid_fen,
+                    rates[level - 1],
+                    amount,
+                    at,
+                )
             )
             postings.append(
                 (f"accrue-{order_id}-1-{level}", account_id, member_id, "commission", "frozen", amount, "accrue", at)

@@ -166,7 +166,7 @@ def add_orders(cursor: Any, buyers: str, settled_tenths: int) -> int:
         "INSERT INTO orders (id, account_id, order_no, content_hash, channel, status, member_id, buyer_openid, paid_fen,"
         " refunded_fen, shipping_fen, shipping_refunded_fen, rule_id, uplines, paid_at, created_at)"
         " SELECT number, 1, CONCAT('S', number), SHA2(number, 256), 'api', 'paid', id, openid,"
-        " 1000 + MOD(CRC32(number), 50000), 0, 0, 0, 1, CONCAT('{\"bound_at\":null,\"chain\":[',"
+        ' 1000 + MOD(CRC32(number), 50000), 0, 0, 0, 1, CONCAT(\'{"bound_at":null,"chain":[\','
         " COALESCE((SELECT GROUP_CONCAT(CONCAT('[', level, ',', ancestor_id, ',\"\",\"\"]') ORDER BY level)"
         " FROM relation WHERE descendant_id = buyer.id), ''), ']}'), %s, %s FROM"
         f" (SELECT %s + ROW_NUMBER() OVER (ORDER BY id) AS number, id, openid FROM member WHERE {buyers}) AS buyer",

@@ -56,7 +56,8 @@ class Accruing:
 
 _INSERT = Sql(
     "INSERT INTO commission (account_id, kind, order_id, line_no, level, member_id, base_fen, rate_bps, share_bps,"
-    " amount_fen, clawed_fen, status, due_at, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " amount_fen, clawed_fen, status, due_at, created_at)"
+    " VALUES (?, 'order', ?, ?, ?, ?, ?, ?, ?, ?, 0, 'frozen', ?, ?)"
 )
 
 
@@ -68,6 +69,7 @@ def accrue(session: Session, account_id: int, orders: Sequence[Accruing], now: d
     entries: list[Entry] = []
     news: list[notices.News] = []
     changes = Changes()
+    at = to_db(now)
     for order in orders:
         for upline in order.uplines:
             changes.add(
@@ -78,8 +80,8 @@ def accrue(session: Session, account_id: int, orders: Sequence[Accruing], now: d
         earned: dict[tuple[int, int], int] = defaultdict(int)
         for earner_id, one in _within_budget(order):
             rows.append(
-                (account_id, "order", order.order_id, one.line_no, one.level, earner_id, one.base_fen, one.rate_bps,
-                 one.share_bps, one.amount_fen, 0, FROZEN, due_at, to_db(now))
+                (account_id, order.order_id, one.line_no, one.level, earner_id, one.base_fen, one.rate_bps,
+                 one.share_bps, one.amount_fen, due_at, at)
             )  # fmt: skip
             key = f"accrue-{order.order_id}-{one.line_no}-{one.level}"
             entries.append(

@@ -10,11 +10,13 @@ import fcntl
 import json
 import os
 import random
+import re
 import time
 from collections import namedtuple
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -22,7 +24,7 @@ from sqlalchemy import CursorResult, Engine, create_engine, event
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, MultipleResultsFound, NoResultFound
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, PoolProxiedConnection
 
 from domain.errors import Busy
 
@@ -37,13 +39,16 @@ RETRYABLE: Final = frozenset(
 STALE_POOL: Final = frozenset({1290, 1836})
 DUPLICATE: Final = 1062
 
+ROWS_AT_ONCE: Final = 500
+_VALUES: Final = re.compile(r"(?P<head>INSERT .+ VALUES )(?P<row>\([^()]*\))(?P<tail>.*)")
+
 
 class Rows:
     """What a statement for the driver returned: named rows, fetched whole, and what a change came to."""
 
     __slots__ = ("_rows", "lastrowid", "rowcount")
 
-    def __init__(self, rows: Sequence[Any], rowcount: int, lastrowid: int) -> None:
+    def __init__(self, rows: list[Any], rowcount: int, lastrowid: int) -> None:
         self._rows = rows
         self.rowcount = rowcount
         self.lastrowid = lastrowid
@@ -51,7 +56,7 @@ class Rows:
     def __iter__(self) -> Iterator[Any]:
         return iter(self._rows)
 
-    def all(self) -> Sequence[Any]:
+    def all(self) -> list[Any]:
         return self._rows
 
     def first(self) -> Any:
@@ -69,6 +74,10 @@ class Rows:
         if not self._rows:
             raise NoResultFound("no row")
         return self.one_or_none()
+
+    def scalar_one(self) -> Any:
+        """The first column of the one row."""
+        return self.one()[0]
 
 
 class Sql:
@@ -94,45 +103,66 @@ class Sql:
         return self._qmark if dialect == "sqlite" else self._format
 
     def __call__(self, session: Session, *params: Any) -> Rows:
-        connection = session.connection()
-        return self._run(connection, self.text_for(connection.dialect.name), params)
+        driver, engine = _driver_of(session)
+        return self._run(driver, engine, self.text_for(engine.dialect.name), params)
 
     def many(self, session: Session, rows: Sequence[tuple[Any, ...]]) -> int:
-        """Run for every row in one round trip (PyMySQL joins the VALUES); the number of rows changed."""
+        """Run for every row, an INSERT in one round trip per ROWS_AT_ONCE rows; the number of rows changed."""
         if not rows:
             return 0
-        connection = session.connection()
-        text = self.text_for(connection.dialect.name)
+        driver, engine = _driver_of(session)
+        text = self.text_for(engine.dialect.name)
         if len(rows) == 1:
-            return self._run(connection, text, rows[0]).rowcount
-        cursor = connection.connection.cursor()
+            return self._run(driver, engine, text, rows[0]).rowcount
+        shape = None if engine.dialect.name == "sqlite" else _VALUES.fullmatch(text)
+        if shape is not None:
+            return sum(
+                self._insert(driver, engine, shape, rows[start : start + ROWS_AT_ONCE])
+                for start in range(0, len(rows), ROWS_AT_ONCE)
+            )
+        cursor = driver.cursor()
         try:
+            _tell_watchers(engine, cursor, text, rows, many=True)
             cursor.executemany(text, rows)
             return cursor.rowcount
-        except connection.dialect.loaded_dbapi.Error as error:
-            raise _translated(connection, text, rows, error) from error
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise _translated(driver, engine, text, rows, error) from error
         finally:
             cursor.close()
+
+    def _insert(
+        self,
+        driver: PoolProxiedConnection,
+        engine: Engine,
+        shape: re.Match[str],
+        rows: Sequence[tuple[Any, ...]],
+    ) -> int:
+        """One INSERT for all rows. PyMySQL would join them only where every value is a parameter."""
+        text = shape["head"] + ", ".join([shape["row"]] * len(rows)) + shape["tail"]
+        return self._run(driver, engine, text, tuple(chain.from_iterable(rows))).rowcount
 
     def among(self, session: Session, params: Sequence[Any], values: Iterable[Any]) -> Rows:
         """Run with `(??)` replaced by a list as long as `values`, whose members follow `params`."""
         items = list(values)
-        connection = session.connection()
-        mark = "?" if connection.dialect.name == "sqlite" else "%s"
-        text = self.text_for(connection.dialect.name)
+        driver, engine = _driver_of(session)
+        mark = "?" if engine.dialect.name == "sqlite" else "%s"
+        text = self.text_for(engine.dialect.name)
         text = text.replace(f"({mark}{mark})", f"({','.join([mark] * len(items) or ['NULL'])})")
-        return self._run(connection, text, (*params, *items))
+        return self._run(driver, engine, text, (*params, *items))
 
-    def _run(self, connection: Connection, text: str, params: tuple[Any, ...]) -> Rows:
-        cursor = connection.connection.cursor()
+    def _run(
+        self, driver: PoolProxiedConnection, engine: Engine, text: str, params: tuple[Any, ...]
+    ) -> Rows:
+        cursor = driver.cursor()
         try:
+            _tell_watchers(engine, cursor, text, params, many=False)
             cursor.execute(text, params)
-            rows: Sequence[Any] = ()
+            rows: list[Any] = []
             if cursor.description is not None:
                 rows = self._named(cursor.description, cursor.fetchall())
             return Rows(rows, cursor.rowcount, cursor.lastrowid or 0)
-        except connection.dialect.loaded_dbapi.Error as error:
-            raise _translated(connection, text, params, error) from error
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise _translated(driver, engine, text, params, error) from error
         finally:
             cursor.close()
 
@@ -145,21 +175,31 @@ class Sql:
         return list(map(self._row, rows))
 
 
-def _translated(connection: Connection, text: str, params: Any, error: Exception) -> BaseException:
+def _driver_of(session: Session) -> tuple[PoolProxiedConnection, Engine]:
+    """The driver's connection that this session works on, and its engine."""
+    if isinstance(session, Work):
+        return session.driver, session.engine
+    connection = session.connection()
+    return connection.connection, connection.engine
+
+
+def _tell_watchers(engine: Engine, cursor: Any, text: str, params: Any, *, many: bool) -> None:
+    """SQLAlchemy's `before_cursor_execute`, so that who watches an engine sees these statements too."""
+    for watch in engine.dispatch.before_cursor_execute:
+        watch(None, cursor, text, params, None, many)
+
+
+def _translated(
+    driver: PoolProxiedConnection, engine: Engine, text: str, params: Any, error: Exception
+) -> BaseException:
     """A driver's error as SQLAlchemy would have raised it, and the pool without the connections that died with it."""
-    dialect = connection.dialect
-    lost = dialect.is_disconnect(cast(Any, error), connection.connection, None)
+    lost = engine.dialect.is_disconnect(cast(Any, error), driver, None)
     if lost:
-        engine = connection.engine
-        connection.invalidate(error)
-        engine.dispose()  # its neighbours were opened to the same server: all of them are looked at anew
+        driver.invalidate(error)
+        engine.dispose()  # its neighbours led to the same server: all are made anew
+    failure = engine.dialect.loaded_dbapi.Error
     return DBAPIError.instance(
-        text,
-        params,
-        error,
-        dialect.loaded_dbapi.Error,
-        connection_invalidated=lost,
-        dialect=dialect,
+        text, params, error, failure, connection_invalidated=lost, dialect=engine.dialect
     )
 
 
@@ -184,9 +224,12 @@ def maybe_from_db(value: Any) -> datetime | None:
     return None if value is None else from_db(value)
 
 
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
 def to_json(value: Any) -> str:
     """Compact, key-sorted and readable JSON: equal values give equal texts."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def is_key(text: str, length: int = 64) -> bool:
@@ -214,6 +257,54 @@ def is_retryable(error: DBAPIError) -> bool:
     if error.connection_invalidated or error_number(error) in RETRYABLE:
         return True
     return "database is locked" in str(error.orig) or "database table is locked" in str(error.orig)
+
+
+class Work(Session):
+    """A session on one connection. With `begin` it starts its one transaction at birth and `commit` ends it; without,
+    every statement stands alone and the connection is taken when the first one comes.
+
+    SQLAlchemy's own bookkeeping is ready for many connections that come and go; for the single statement of a chat
+    answer it costs more than the statement.
+    """
+
+    def __init__(self, engine: Engine, memory: dict[Any, Any], *, begin: bool) -> None:
+        self.engine = engine
+        self._own = engine.connect() if begin else None
+        self._driver: PoolProxiedConnection | None = None
+        try:
+            self._begun = self._own.begin() if self._own else None
+        except BaseException:
+            self._let_go()
+            raise
+        bind = self._own or engine
+        super().__init__(bind, autoflush=False, expire_on_commit=False, info={"memory": memory})
+
+    @property
+    def driver(self) -> PoolProxiedConnection:
+        """The driver's connection, as the pool lends it."""
+        if self._driver is None:
+            self._driver = (
+                self._own.connection if self._own is not None else self.engine.raw_connection()
+            )
+        return self._driver
+
+    def commit(self) -> None:
+        """Write what the unit of work still holds, and commit; nothing can be done with this session afterwards."""
+        self.flush()
+        if self._begun is not None:
+            self._begun.commit()
+
+    def close(self) -> None:
+        """Roll back what was not committed and give the connection back."""
+        super().close()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._own is not None:
+            self._own.close()
+        elif self._driver is not None:
+            self._driver.close()
+            self._driver = None
 
 
 class Lane:
@@ -332,9 +423,8 @@ class Database:
 
     def _session(self, *, writes: bool) -> Session:
         engine = self.engine if writes else self._reader
-        return Session(
-            engine, autoflush=False, expire_on_commit=False, info={"memory": self.memory}
-        )
+        # MariaDB's reader commits by itself; SQLite needs a transaction to read one snapshot.
+        return Work(engine, self.memory, begin=writes or self.is_sqlite)
 
     def transact(
         self, fn: Callable[[Session], T], *, deadline: float | None = None, tries: int = 6

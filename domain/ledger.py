@@ -9,9 +9,8 @@ system owed a member comes in by adjust→available.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -32,8 +31,7 @@ ADJUST: Final = "adjust"
 MEMBER_BUCKETS: Final = (FROZEN, AVAILABLE, WITHDRAWING)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A posting to be written. `key` is unique for ever: it is what makes the step happen once."""
 
     key: str
@@ -45,6 +43,7 @@ class Entry:
     reason: str
 
 
+# The columns of an `Entry`, in its order, and the instant.
 _INSERT = Sql(
     "INSERT INTO posting (posting_key, account_id, member_id, source, destination, amount_fen, reason, at)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -72,16 +71,8 @@ def post(session: Session, entries: Sequence[Entry], now: datetime) -> None:
             raise LedgerBroken(
                 "a posting needs a positive amount", key=entry.key, amount_fen=entry.amount_fen
             )
-    _INSERT.many(
-        session,
-        [
-            (
-                one.key, one.account_id, one.member_id, one.source, one.destination, one.amount_fen, one.reason,
-                to_db(now),
-            )
-            for one in entries
-        ],
-    )  # fmt: skip
+    at = to_db(now)
+    _INSERT.many(session, [(*one, at) for one in entries])
 
 
 def fold_into_balances(session: Session, entries: Sequence[Entry]) -> None:

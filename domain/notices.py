@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -58,8 +57,7 @@ _INSERT = Sql(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class News:
+class News(NamedTuple):
     """One thing to tell one member; `key` is unique for ever, `params` are the named values of its text."""
 
     account_id: int
@@ -71,10 +69,11 @@ class News:
 
 def tell(session: Session, news: Sequence[News], now: datetime) -> None:
     """Write the notices and, for each, the message that carries it (topic `notice`, same key)."""
+    at = to_db(now)
     _INSERT.many(
         session,
         [
-            (one.account_id, one.member_id, one.occasion, one.key, to_json(one.params), to_db(now))
+            (one.account_id, one.member_id, one.occasion, one.key, to_json(one.params), at)
             for one in news
         ],
     )

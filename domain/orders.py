@@ -211,11 +211,11 @@ def _mark_first_purchases(
 _INSERT = Sql(
     "INSERT INTO orders (account_id, order_no, content_hash, channel, status, member_id, buyer_openid, buyer_unionid,"
     " buyer_app_id, paid_fen, refunded_fen, shipping_fen, shipping_refunded_fen, rule_id, uplines, paid_at, created_at)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " VALUES (?, ?, ?, ?, 'paid', ?, ?, ?, ?, ?, 0, ?, 0, ?, ?, ?, ?)"
 )
 _INSERT_LINE = Sql(
     "INSERT INTO order_line (order_id, line_no, sku, title, quantity, unit_price_fen, paid_fen, refunded_fen, terms)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?)"
 )
 _IDS = Sql("SELECT order_no, id FROM orders WHERE account_id = ? AND order_no IN (??)")
 _HASHES = Sql("SELECT order_no, content_hash FROM orders WHERE account_id = ? AND order_no IN (??)")
@@ -338,8 +338,8 @@ def _row(
     now: datetime,
 ) -> tuple[Any, ...]:
     return (
-        account.id, order.order_no, order.content_hash(), channel, "paid", buyer.id if buyer else None,
-        order.buyer.openid, order.buyer.unionid, order.buyer.app_id, order.paid_fen, 0, order.shipping_fen, 0,
+        account.id, order.order_no, order.content_hash(), channel, buyer.id if buyer else None,
+        order.buyer.openid, order.buyer.unionid, order.buyer.app_id, order.paid_fen, order.shipping_fen,
         version.id if version else None, snapshot(buyer.uplines, buyer.bound_at) if buyer else None,
         to_db(order.paid_at), to_db(now),
     )  # fmt: skip
@@ -353,7 +353,7 @@ def _write_lines(
         [
             (
                 ids[order.order_no], line.line_no, line.sku, line.title, line.quantity, line.unit_price_fen,
-                line.paid_fen, 0, to_json(terms[line.sku].as_value()) if line.sku in terms else None,
+                line.paid_fen, to_json(terms[line.sku].as_value()) if line.sku in terms else None,
             )
             for order in orders
             for line in order.lines
@@ -510,7 +510,7 @@ def _waiting_for(
     waited for, and found.
     """
     since = to_db(now - timedelta(days=account.settings.buyer_wait_days))
-    found = list(_WAITING_BY_OPENID(session, account.id, since, member.openid, account.app_id))
+    found = _WAITING_BY_OPENID(session, account.id, since, member.openid, account.app_id).all()
     if member.unionid:
         found += _WAITING_BY_UNIONID(session, account.id, since, member.unionid).all()
     identities = select(Identity.app_id, Identity.openid).where(Identity.member_id == member.id)

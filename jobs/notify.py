@@ -19,7 +19,8 @@ from domain.members import Recipient
 from domain.outbox import Claimed
 from domain.secrets import Unreadable, short_digest
 from jobs import cards
-from jobs.drain import Deliver, Done, drain
+from jobs.drain import Deliver, drain
+from jobs.outcomes import Done
 from jobs.process import Process, current
 from wechat import api
 from wechat.client import PlatformClient

@@ -18,13 +18,14 @@ from domain.outbox import Claimed
 from domain.posters import Facts
 from domain.secrets import Unreadable
 from jobs import poster_picture
-from jobs.drain import Deliver, Done, drain
+from jobs.drain import Deliver, drain
+from jobs.outcomes import Done
 from jobs.process import Process, current
 from wechat import api
 from wechat.client import PlatformClient
 from wechat.errors import OutcomeUnknown, RecipientRefused, Refused, Retryable
 
-CHUNK: Final = 64
+CHUNK: Final = 32
 WINDOW_CLOSED: Final = "window_closed"
 """The person may not be written to any more; the poster is ready, and the next wish for it is answered at once."""
 SUSPENDED: Final = "suspended"

@@ -15,7 +15,8 @@ from domain.errors import NotFound
 from domain.models import Member
 from domain.outbox import Claimed
 from domain.secrets import Unreadable
-from jobs.drain import Deliver, Done, drain
+from jobs.drain import Deliver, drain
+from jobs.outcomes import Done
 from jobs.process import Process, current
 from wechat import api
 

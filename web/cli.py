@@ -20,7 +20,6 @@ from flask.cli import AppGroup, with_appcontext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from config import ConfigError
 from domain import (
     accounts,
     api_keys,
@@ -36,11 +35,14 @@ from domain import (
 from domain.accounts import OpenAccount, Settings
 from domain.db import Database
 from domain.errors import DomainError
+from domain.menu import default_menu
 from domain.repair import repair_members
 from domain.rules import Terms
 from domain.secrets import Unreadable
 from web.api import answers
 from web.current import context
+from wechat.api import create_menu
+from wechat.errors import WeChatError
 
 ACTOR: Final = "flask"
 ROOT: Final = Path(__file__).parents[1]
@@ -66,7 +68,9 @@ def form(command: Callable[P, dict[str, Any]]) -> Callable[P, None]:
             raise Failed(f"{error.code}: {error.message}{facts}") from error
         except DBAPIError as error:
             raise Failed(f"database: {error.orig}") from error
-        except (ConfigError, Unreadable, OSError) as error:
+        except WeChatError as error:
+            raise Failed(f"WeChat: {error}") from error
+        except (Unreadable, OSError) as error:
             raise Failed(f"{type(error).__name__}: {error}") from error
         click.echo(json.dumps(result, ensure_ascii=False, default=_plain))
         if result.get("ok") is False:
@@ -451,6 +455,20 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
+menu = AppGroup("menu", help="The account's menu in WeChat (菜单).")
+
+
+@menu.command("push")
+@account_option
+@form
+def push_menu(slug: str) -> dict[str, Any]:
+    """Give the account the usual menu; phones show it within five minutes."""
+    opened = _database().read(lambda session: _account(session, slug))
+    buttons = default_menu()
+    create_menu(context().platform(opened), buttons)
+    return {"account": slug, "menu": buttons}
+
+
 # --- people ---------------------------------------------------------------------------------------------------------
 
 people = AppGroup("staff", help="People (商家员工) who sign in to the console.")
@@ -643,10 +661,8 @@ def _settle_some(one: OpenAccount) -> int:
 def serve() -> None:
     """Become the web server of [server]: granian with its workers and threads."""
     settings = context().settings
-    try:
-        settings.redis_url  # noqa: B018 - said now, not by the first request
-    except ConfigError as error:
-        raise Failed(str(error)) from error
+    if not settings.redis.url:  # said now, not by the first request
+        raise Failed("[redis] url is empty: set it, or start with `make run`, which brings one")
     program = Path(sys.executable).with_name("granian")
     if not program.exists():
         raise Failed(f"{program} is missing: install requirements.lock")
@@ -664,6 +680,6 @@ def serve() -> None:
 
 
 COMMANDS: Final = (
-    db, account, apikey, rule, template, people, member, tree, ledger, out, settle, serve
+    db, account, apikey, rule, template, menu, people, member, tree, ledger, out, settle, serve
 )  # fmt: skip
 """What app.py adds to `flask`."""

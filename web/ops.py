@@ -13,7 +13,6 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import NotFound
 
-from config import ConfigError
 from context import Context
 from domain import outbox
 from domain.errors import Busy
@@ -40,7 +39,7 @@ def readyz() -> tuple[Response, int]:
     checks = {
         "database": _works("database", _reach_database),
         "migrations": _works("migrations", _check_migrations),
-        "redis": _works("redis", lambda: context().redis.ping()),
+        "redis": _works("redis", _reach_redis),
     }
     ready = all(checks.values())
     body = jsonify(ready=ready, checks=checks, processes=_seen(context()))
@@ -72,20 +71,27 @@ def _check_migrations() -> bool:
         return migrations.is_current(session.connection())
 
 
+def _reach_redis() -> bool:
+    """False too when nobody has said where it is."""
+    return bool(context().settings.redis.url and context().redis.ping())
+
+
 def _works(name: str, check: Callable[[], object]) -> bool:
     try:
         return bool(check())
-    except (SQLAlchemyError, redis.RedisError, ConfigError, Busy) as error:
+    except (SQLAlchemyError, redis.RedisError, Busy) as error:
         current_app.logger.warning("not ready: %s: %s", name, error)
         return False
 
 
 def _seen(context: Context) -> dict[str, bool]:
     """Which of the other processes were seen in the last minute."""
+    if not context.settings.redis.url:
+        return dict.fromkeys(PROCESSES, False)
     try:
         found = context.redis.mget([ALIVE + name for name in PROCESSES])
-    except (redis.RedisError, ConfigError):
-        found = [None] * len(PROCESSES)
+    except redis.RedisError:
+        return dict.fromkeys(PROCESSES, False)
     return {name: value is not None for name, value in zip(PROCESSES, found, strict=True)}
 
 

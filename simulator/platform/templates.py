@@ -101,7 +101,9 @@ def _remember(call: ApiCall, contact: Contact, msgid: int) -> None:
 def _show(
     call: ApiCall, contact: Contact, template: dict[str, str], values: dict[str, str]
 ) -> None:
-    labels = {name: label.strip(" ：:") for label, name in _KEYWORD.findall(template.get("content", ""))}
+    labels = {
+        name: label.strip(" ：:") for label, name in _KEYWORD.findall(template.get("content", ""))
+    }
     fields = [
         {"key": name, "label": labels.get(name, name), "value": value}
         for name, value in values.items()

@@ -7,6 +7,7 @@ import signal
 import redis
 from rq import Worker
 
+from jobs.process import SENDERS
 from jobs.queues import DRAINS, connect, queue_named
 from tests.jobs.conftest import Shop
 from tests.jobs.wiretap import tapping
@@ -36,7 +37,7 @@ def test_a_worker_killed_in_the_middle_of_sending_loses_nothing_and_shows_nothin
     shop: Shop,
 ) -> None:
     member = shop.follower("大明")
-    keys = _keys(60)
+    keys = _keys(SENDERS + 30)
     with tapping(shop.simulator.url) as tap:
         shop.environ["BANYAN_WECHAT__API_BASE"] = tap.url
         tap.hold(SEND)
@@ -44,16 +45,16 @@ def test_a_worker_killed_in_the_middle_of_sending_loses_nothing_and_shows_nothin
         worker = shop.start_worker()
         shop.start_clock()
         # All of its connections have sent a card that WeChat has taken, and none has heard so.
-        shop.wait_for(lambda: tap.held == 32 and len(shop.cards(member.openid)) == 32)
+        shop.wait_for(lambda: tap.held == SENDERS and len(shop.cards(member.openid)) == SENDERS)
         worker.send_signal(signal.SIGKILL)
         worker.wait()
         tap.hold(None)
-        assert len(shop.rows("claimed")) == 60
+        assert len(shop.rows("claimed")) == len(keys)
         shop.move_clock(95)  # the lease is over, the ten minutes are not
         shop.start_worker()
-        shop.wait_for(lambda: len(shop.rows("done")) == 60)
+        shop.wait_for(lambda: len(shop.rows("done")) == len(keys))
     assert sorted(shop.orders_on_cards(member.openid)) == keys
-    assert len(shop.calls(SEND)) == 60 + 32
+    assert len(shop.calls(SEND)) == len(keys) + SENDERS
 
 
 def test_a_worker_that_is_asked_to_end_gives_back_what_it_has_not_begun(shop: Shop) -> None:

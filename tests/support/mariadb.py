@@ -89,8 +89,6 @@ class MariaDB:
             _program("mariadbd"), "--no-defaults", *_owner(), f"--datadir={self.data}", self._tmpdir,
             f"--port={self.port}", "--bind-address=127.0.0.1", "--skip-name-resolve",
             f"--socket={self.folder / 's'}", f"--pid-file={self.folder / 'pid'}",
-            # A server that starts empties its folder of temporary tables: with a shared one, of its neighbours too.
-            f"--tmpdir={self.folder}",
             "--character-set-server=utf8mb4", "--transaction-isolation=READ-COMMITTED",
             # Tests need no durability, and eight of these fit on one machine.
             "--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0", "--innodb-doublewrite=0",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,11 @@ from click.testing import Result
 from flask.testing import FlaskCliRunner
 
 from app import app_of
+from config import WeChatSection
 from domain import notices, staff
 from domain.accounts import OpenAccount
+from domain.menu import default_menu
+from tests.support.servers import Simulator
 from tests.web.conftest import Merchant
 from tests.web.shop import Shop, order
 
@@ -242,8 +247,37 @@ def test_the_outbox_is_listed_and_retried(
     assert done(runner.invoke(args=["outbox", "retry", str(rows[0]["id"])])) == {"retried": 0}
 
 
+@pytest.fixture
+def runner_with_wechat(merchant: Merchant, simulator: Simulator) -> Generator[FlaskCliRunner]:
+    """Commands whose WeChat is the simulator."""
+    hosts = WeChatSection(api_base=simulator.url, mp_base=simulator.url, open_base=simulator.url)
+    settings = merchant.context.settings.model_copy(update={"wechat": hosts})
+    context = replace(merchant.context, settings=settings)
+    yield app_of(context).test_cli_runner()
+    context.redis.close()
+
+
+def test_the_menu_is_pushed_to_wechat(
+    runner_with_wechat: FlaskCliRunner, account: OpenAccount, simulator: Simulator
+) -> None:
+    simulator.post(
+        "/_sim/accounts", app_id=account.app_id, secret="secret", token="token1", aes_key="a" * 43, gh_id="gh_tea",
+        name="tea", mode="safe", callback_url="http://127.0.0.1:9/wechat/tea",
+    )  # fmt: skip
+    pushed = done(runner_with_wechat.invoke(args=["menu", "push", "--account", "tea"]))
+    assert pushed == {"account": "tea", "menu": default_menu()}
+    shown = simulator.get("/_sim/menu", account=account.app_id)
+    assert default_menu()[-1]["name"] in json.dumps(shown, ensure_ascii=False)
+
+
+def test_what_wechat_refuses_is_said_in_one_line(
+    runner_with_wechat: FlaskCliRunner, account: OpenAccount
+) -> None:
+    assert "WeChat" in refusal(runner_with_wechat.invoke(args=["menu", "push", "--account", "tea"]))
+
+
 def test_help_names_the_commands(runner: FlaskCliRunner) -> None:
     text = runner.invoke(args=["--help"]).stdout
-    for word in ("account", "apikey", "db", "ledger", "member", "members", "outbox", "rule", "serve", "settle", "staff",
-                 "template"):  # fmt: skip
+    for word in ("account", "apikey", "db", "ledger", "member", "members", "menu", "outbox", "rule", "serve", "settle",
+                 "staff", "template"):  # fmt: skip
         assert f"\n  {word} " in text
