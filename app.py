@@ -10,7 +10,9 @@ import bot.view
 import jobs.cli
 import web.api
 import web.cli
+import web.cli_data
 import web.cli_promotion
+import web.cli_tree
 import web.errors
 import web.ops
 import web.pay
@@ -21,7 +23,9 @@ from context import Context, open_context
 BLUEPRINTS = (bot.view.blueprint, web.ops.blueprint, web.pay.blueprint)
 COMMANDS = (
     *web.cli.COMMANDS,
+    *web.cli_data.COMMANDS,
     *web.cli_promotion.COMMANDS,
+    *web.cli_tree.COMMANDS,
     web.payout_cli.merchant,
     web.payout_cli.withdrawal,
     bot.cli.spool_commands,

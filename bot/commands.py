@@ -6,7 +6,7 @@ A new command is a function and a line in `COMMANDS`, with its sentence `help.<�
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,11 +14,12 @@ from sqlalchemy.orm import Session
 
 from bot import withdrawals
 from bot.visit import Answer, Picture, Visit
-from domain import explain, members, outbox, posters, promoters
+from domain import disputes, explain, members, outbox, posters, promoters, reports
 from domain.errors import Invalid
 from domain.members import Summary
 from domain.money import yuan
 from domain.tally import Figures
+from domain.texts import Words, day
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +218,111 @@ def why(visit: Visit, argument: str) -> Answer:
     return text or words("why.no_such", n=number)
 
 
+# --- ranking and disputes --------------------------------------------------------------------------------------------
+
+LEADERS: Final = 5
+_PERIODS: Final = {"": reports.WEEK, "周": reports.WEEK, "月": reports.MONTH, "总": reports.ALL}
+
+
+def ranking(visit: Visit, argument: str) -> Answer:
+    """排行 [月|总]: the first five of both rankings, one's own place, and the change since the period before."""
+    period, words = _PERIODS[argument], visit.words
+    account_id, openid, now = visit.account.id, visit.push.openid, visit.now
+
+    def read(session: Session) -> list[str]:
+        member_id = members.ids_of(session, account_id, [openid]).get(openid, 0)
+        return [
+            _board(
+                words,
+                metric,
+                place,
+                reports.leaders(session, account_id, metric, period, now, LEADERS),
+            )
+            for metric in reports.METRICS
+            if (place := reports.standing(session, account_id, member_id, metric, period, now))
+            is not None
+        ]
+
+    boards = visit.read(read)
+    if not boards:
+        return words("ranking.none")
+    return "\n\n".join([words(f"ranking.{period}"), *boards, words("ranking.foot")])
+
+
+def _board(
+    words: Words, metric: str, place: reports.Place, leaders: Sequence[reports.Leader]
+) -> str:
+    def shown(value: int) -> object:
+        return yuan(value) if metric == reports.EARNED else value
+
+    lines = [words(f"ranking.{metric}")]
+    lines += [
+        words(
+            f"ranking.row_{metric}",
+            place=one.place,
+            name=reports.masked(one.name),
+            value=shown(one.value),
+        )
+        for one in leaders
+    ]
+    if place.place is None:
+        lines.append(words("ranking.not_on_it", size=place.size))
+    else:
+        change = _change(words, place.change)
+        lines.append(
+            words(
+                f"ranking.mine_{metric}",
+                place=place.place,
+                size=place.size,
+                value=shown(place.value),
+                change=change,
+            )
+        )
+    return "\n".join(lines)
+
+
+def _change(words: Words, change: int | None) -> str:
+    if change is None:
+        return ""
+    if change == 0:
+        return words("ranking.same")
+    return words("ranking.up" if change > 0 else "ranking.down", n=abs(change))
+
+
+def dispute(visit: Visit, argument: str) -> Answer:
+    """申诉 …: object to a binding, with evidence; alone it tells how the last one stands."""
+    words, account = visit.words, visit.account
+    if not argument:
+        return visit.read(lambda session: _dispute_state(session, visit))
+    if len(argument) > disputes.BODY_LENGTH:
+        return words("dispute.too_long", limit=disputes.BODY_LENGTH)
+
+    def work(session: Session) -> disputes.Objection:
+        join(session, visit)
+        return disputes.open_or_add(
+            session, account, visit.push.openid, argument, push_key=visit.push.key, now=visit.now
+        )
+
+    try:
+        objection = visit.transact(work)
+    except Invalid:
+        return words("dispute.enough")
+    return words("dispute.added" if objection.added else "dispute.opened")
+
+
+def _dispute_state(session: Session, visit: Visit) -> str:
+    words, openid = visit.words, visit.push.openid
+    member_id = members.ids_of(session, visit.account.id, [openid]).get(openid, 0)
+    last = disputes.latest_of(session, member_id)
+    if last is None:
+        return words("dispute.help")
+    date = day(last.opened_at)
+    if last.state == disputes.OPEN:
+        return words("dispute.open", date=date)
+    answer = disputes.notes_of(session, last.id)[-1].body
+    return words(f"dispute.{last.state}", date=date, answer=answer)
+
+
 # --- name, notices, poster ------------------------------------------------------------------------------------------
 
 
@@ -294,6 +400,7 @@ COMMANDS: Final = (
     Command("提现进度", withdrawals.progress, "help.withdrawals", aliases=("进度",)),
     Command("提现", withdrawals.withdraw, "help.withdraw", argument=withdrawals.AMOUNT),
     Command("实名", withdrawals.real_name, argument=withdrawals.NAME),
+    Command("排行", ranking, "help.ranking", argument=re.compile(r"\s*([周月总])榜?")),
     Command("我的海报", poster, "help.poster", aliases=("海报",)),
     Command(
         "昵称", nickname, "help.nickname", argument=re.compile(r"[\s:：]+(.{1,200})", re.DOTALL)
@@ -306,6 +413,7 @@ COMMANDS: Final = (
         argument=re.compile(r"[\s:：]+(.{1,190})", re.DOTALL),
         qualification=promoters.BY_APPROVAL,
     ),
+    Command("申诉", dispute, "help.dispute", argument=re.compile(r"[\s:：]+(\S.*)", re.DOTALL)),
     Command("退订", mute, "help.mute", aliases=("td",)),
     Command("订阅", unmute),
     Command("帮助", helping, "help.help", aliases=("help", "?", "？", "菜单")),

@@ -80,6 +80,7 @@ class Settings:
     withdraw_fee_bps, withdraw_tax_bps: withheld from what is paid out, each as a posting of its own.
     audit_above_fen: larger withdrawals wait for a person, smaller ones are paid at once.
     second_above_fen: larger ones need two different people.
+    chain_people_alert: a team of three levels with more people than this is named in the compliance record.
     payout_method: "wechat" (商家转账) or "offline" (a person pays by bank and enters the proof).
     """
 
@@ -105,6 +106,7 @@ class Settings:
     audit_above_fen: int = 0
     second_above_fen: int = 500_000
     payout_method: str = "wechat"
+    chain_people_alert: int = 30
     linked_apps: tuple[str, ...] = field(default=())
     qualification: str = "everyone"
     qualification_spent_fen: int = 0

@@ -10,6 +10,7 @@ a member who has downlines can close a cycle or has a closure below, so only the
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -23,7 +24,7 @@ from domain.tally import Changes
 
 PAID_LEVELS: Final = 3
 MOVE_AT_ONCE: Final = 1000
-"""A larger team is not moved inside a request: it is refused there."""
+"""A larger team is not moved inside one transaction: a scan is refused, staff start a move (moves.py)."""
 
 # Why a binding was refused; the words are in texts.py under `refused.<reason>`.
 SELF: Final = "self"
@@ -74,17 +75,34 @@ _CLIMB = Sql(
     " LEFT JOIN member b ON b.id = a.referrer_id LEFT JOIN member c ON c.id = b.referrer_id"
     " LEFT JOIN member d ON d.id = c.referrer_id WHERE a.id = ?"
 )
+# Counted up to the limit and before anything is locked: FOR UPDATE would lock every row it reads.
+_TEAM_SIZE = Sql(
+    "SELECT COUNT(*) FROM"
+    " (SELECT 1 AS one FROM relation WHERE ancestor_id = ? AND level IN (1, 2) LIMIT ?) team"
+)
 _SUBTREE = (
     "SELECT m.id, r.level, m.following, m.first_paid_at FROM relation r JOIN member m ON m.id = r.descendant_id"
-    " WHERE r.ancestor_id = ? AND r.level < ? ORDER BY m.id LIMIT ?"
+    " WHERE r.ancestor_id = ? AND r.level IN (1, 2) ORDER BY m.id"
 )
 _SUBTREE_LOCKED = Sql(_SUBTREE + " FOR UPDATE", sqlite=_SUBTREE)
-_UPLINES = Sql("SELECT level, ancestor_id FROM relation WHERE descendant_id = ? ORDER BY level")
+_ABOVE = Sql(
+    "SELECT ancestor_id, level, descendant_id FROM relation WHERE descendant_id IN (??)"
+    " ORDER BY descendant_id, level"
+)
 _SET_REFERRER = Sql(
     "UPDATE member SET referrer_id = ?, bound_at = ?, bound_scene_id = ? WHERE id = ?"
 )
 _RELATE = Sql("INSERT INTO relation (ancestor_id, level, descendant_id) VALUES (?, ?, ?)")
-_UNRELATE = Sql("DELETE FROM relation WHERE ancestor_id = ? AND level = ? AND descendant_id = ?")
+_UNRELATE = Sql(
+    "DELETE FROM relation WHERE ancestor_id = ? AND level = ? AND descendant_id IN (??)"
+)
+_TRUE_CHAINS = Sql(
+    "SELECT a.id, a.referrer_id AS first, b.referrer_id AS second, c.referrer_id AS third FROM member a"
+    " LEFT JOIN member b ON b.id = a.referrer_id LEFT JOIN member c ON c.id = b.referrer_id"
+    " WHERE a.id IN (??)"
+)
+_MOVING = "SELECT id, following, first_paid_at FROM member WHERE id IN (??) ORDER BY id"
+_MOVING_LOCKED = Sql(_MOVING + " FOR UPDATE", sqlite=_MOVING)
 _HISTORY = Sql(
     "INSERT INTO binding_history"
     " (account_id, member_id, seq, from_referrer_id, to_referrer_id, scene_id, reason, actor, at)"
@@ -166,15 +184,17 @@ def set_referrer(
     actor: str,
     changes: Changes,
     now: datetime,
+    team_follows_later: bool = False,
 ) -> str | None:
     """Bind, rebind or clear (None), with closure, figures and history; None, or why it was refused.
 
     `person` was read with their row locked. Old orders keep their uplines: only later ones follow the new binding.
+    `team_follows_later`: only the person's own closure changes now, a move (moves.py) takes the team along.
     """
-    moving = [(person.id, 0, person.following, person.first_paid)]
+    moving = [_Moving(person.id, 0, person.following, person.first_paid)]
     has_team = _HAS_DOWNLINE(session, person.id).first() is not None
     if has_team:
-        _LOCK_TREE(session, account_id)
+        lock_tree(session, account_id)
     chain: list[int] = []
     if referrer_id is not None:
         above = _CHAIN_SHARED(session, referrer_id).one()
@@ -182,49 +202,149 @@ def set_referrer(
         # Climb after locking: a referrer who had no team of their own may have joined our team a moment ago.
         if person.id in chain or (has_team and _is_above(session, person.id, referrer_id)):
             return CYCLE
-    if has_team:
-        team = _SUBTREE_LOCKED(session, person.id, PAID_LEVELS, MOVE_AT_ONCE + 1).all()
-        if len(team) > MOVE_AT_ONCE:
+    if has_team and not team_follows_later:
+        if team_size(session, person.id, MOVE_AT_ONCE + 1) > MOVE_AT_ONCE:
             return TEAM_TOO_LARGE
         moving += [
-            (row.id, row.level, bool(row.following), row.first_paid_at is not None) for row in team
+            _Moving(row.id, row.level, bool(row.following), row.first_paid_at is not None)
+            for row in _SUBTREE_LOCKED(session, person.id)
         ]
-    before = [row.ancestor_id for row in _UPLINES(session, person.id)]
-    _UNRELATE.many(session, _count(before, moving, -1, changes))
-    _RELATE.many(session, _count(chain, moving, 1, changes))
+    _replace_above(session, chain, moving, changes)
     _SET_REFERRER(session, referrer_id, to_db(now) if referrer_id else None, scene_id, person.id)
     _HISTORY(
-        session,
-        account_id,
-        person.id,
-        person.referrer_id,
-        referrer_id,
-        scene_id,
-        reason,
-        actor,
-        to_db(now),
-        person.id,
-    )
+        session, account_id, person.id, person.referrer_id, referrer_id, scene_id, reason, actor, to_db(now), person.id
+    )  # fmt: skip
     return None
 
 
-def _count(
-    chain: list[int], moving: list[tuple[int, int, bool, bool]], sign: int, changes: Changes
-) -> list[tuple[int, int, int]]:
-    """The closure rows between `chain` (nearest first) and those who move, each counted in `changes`."""
-    rows = []
-    for height, ancestor_id in enumerate(chain, start=1):
-        for member_id, depth, following, bought in moving:
-            level = height + depth
-            if level <= PAID_LEVELS:
-                rows.append((ancestor_id, level, member_id))
-                changes.add(
-                    ancestor_id,
-                    level,
-                    people=sign,
-                    following=sign * following,
-                    buyers=sign * bought,
-                )
+def lock_tree(session: Session, account_id: int) -> None:
+    """Take the account's tree lock until the end of the transaction: no team moves meanwhile."""
+    _LOCK_TREE(session, account_id)
+
+
+def team_size(session: Session, member_id: int, limit: int) -> int:
+    """How many members a move of this one takes along (two levels: the third has no upline above), up to `limit`."""
+    return int(_TEAM_SIZE(session, member_id, limit).one()[0])
+
+
+@dataclass(frozen=True, slots=True)
+class _Moving:
+    """Somebody whose uplines change; `depth` levels below the one who was rebound."""
+
+    id: int
+    depth: int
+    following: bool
+    bought: bool
+
+
+def _replace_above(
+    session: Session, chain: list[int], moving: list[_Moving], changes: Changes
+) -> None:
+    """Put `chain` (nearest first) above those who move, in place of whatever is stored above the one rebound.
+
+    The rows that are really there are taken away, not those that should be: a move that is still under way may have
+    left some of the team under the earlier uplines.
+    """
+    people = {one.id: one for one in moving}
+    stored = _ABOVE.among(session, (), people).all()
+    _unrelate(
+        session,
+        [tuple(row) for row in stored if row.level > people[row.descendant_id].depth],
+        people,
+        changes,
+    )
+    _relate(
+        session,
+        [
+            (ancestor_id, height + one.depth, one.id)
+            for height, ancestor_id in enumerate(chain, start=1)
+            for one in moving
+            if height + one.depth <= PAID_LEVELS
+        ],
+        people,
+        changes,
+    )
+
+
+Row = tuple[int, int, int]
+"""A closure row: (ancestor, level, descendant)."""
+
+
+def _relate(
+    session: Session, rows: list[Row], people: dict[int, _Moving], changes: Changes
+) -> None:
+    _RELATE.many(session, rows)
+    _count(rows, people, 1, changes)
+
+
+def _unrelate(
+    session: Session, rows: list[Row], people: dict[int, _Moving], changes: Changes
+) -> None:
+    """Those who move share their uplines, so a handful of statements takes a thousand rows."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for ancestor_id, level, descendant_id in rows:
+        groups.setdefault((ancestor_id, level), []).append(descendant_id)
+    for (ancestor_id, level), descendant_ids in sorted(groups.items()):
+        _UNRELATE.among(session, (ancestor_id, level), descendant_ids)
+    _count(rows, people, -1, changes)
+
+
+def _count(rows: list[Row], people: dict[int, _Moving], sign: int, changes: Changes) -> None:
+    for ancestor_id, level, descendant_id in rows:
+        one = people[descendant_id]
+        changes.add(
+            ancestor_id,
+            level,
+            people=sign,
+            following=sign * one.following,
+            buyers=sign * one.bought,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """A closure row that differed from what `referrer_id` says: `stands` is "missing" or "too many"."""
+
+    member_id: int
+    level: int
+    ancestor_id: int
+    stands: str
+
+
+def reconcile(session: Session, member_ids: Iterable[int], changes: Changes) -> list[Wrong]:
+    """Make the closure above these members (at most a thousand) what `referrer_id` says, and `changes` with it.
+
+    The caller holds the tree lock, so nobody above them moves; their own rows are locked here. What is right already
+    is left alone: it may be called for anybody, any number of times.
+    """
+    people = {
+        row.id: _Moving(row.id, 0, bool(row.following), row.first_paid_at is not None)
+        for row in _MOVING_LOCKED.among(session, (), sorted(member_ids))
+    }
+    expected = {
+        row
+        for chain in _TRUE_CHAINS.among(session, (), people)
+        for row in closure_of(chain.id, (chain.first, chain.second, chain.third))
+    }
+    found: set[Row] = {tuple(row) for row in _ABOVE.among(session, (), people)}
+    _unrelate(session, sorted(found - expected), people, changes)
+    _relate(session, sorted(expected - found), people, changes)
+    return [
+        Wrong(member_id, level, ancestor_id, "missing" if (ancestor_id, level, member_id) in expected else "too many")
+        for ancestor_id, level, member_id in sorted(expected ^ found, key=lambda row: (row[2], row[1]))
+    ]  # fmt: skip
+
+
+def closure_of(member_id: int, chain: Iterable[int | None]) -> list[Row]:
+    """The closure rows of a member whose uplines are `chain`, nearest first. A chain that comes back to somebody
+    (a cycle, which only damage can make) ends there."""
+    rows: list[Row] = []
+    seen = {member_id}
+    for level, ancestor_id in enumerate(chain, start=1):
+        if ancestor_id is None or ancestor_id in seen:
+            break
+        seen.add(ancestor_id)
+        rows.append((ancestor_id, level, member_id))
     return rows
 
 

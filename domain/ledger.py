@@ -1,7 +1,8 @@
 """账本: postings between buckets, append-only, and the balance row they fold into.
 
 How a yuan moves: accrue commission→frozen, settle frozen→available, void frozen→commission, claw back
-available→commission (may go below zero: a debt), withdraw available→withdrawing, paid withdrawing→cash.
+available→commission (may go below zero: a debt), withdraw available→withdrawing, paid withdrawing→cash; what another
+system owed a member comes in by adjust→available.
 `frozen` is never materialised: it is the sum of the frozen commissions. The merchant's buckets are queries.
 """
 
@@ -26,6 +27,7 @@ COMMISSION: Final = "commission"
 CASH: Final = "cash"
 FEE: Final = "fee"
 TAX: Final = "tax"
+ADJUST: Final = "adjust"
 MEMBER_BUCKETS: Final = (FROZEN, AVAILABLE, WITHDRAWING)
 
 

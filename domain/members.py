@@ -437,6 +437,11 @@ def set_nickname(session: Session, account_id: int, openid: str, text: str) -> s
     return name
 
 
+def is_phone(text: str) -> bool:
+    """Whether this can be a phone number."""
+    return _PHONE.fullmatch(text) is not None
+
+
 def set_contact(
     session: Session,
     keyring: Keyring,
@@ -450,7 +455,7 @@ def set_contact(
     Raises `Invalid` for what cannot be a phone number or an address."""
     values: dict[str, Any] = {}
     if phone is not None:
-        if not _PHONE.fullmatch(phone):
+        if not is_phone(phone):
             raise Invalid("not a phone number")
         values["phone"] = keyring.seal(phone, f"member/{member_id}/phone")
         values["phone_index"] = keyring.blind_index(phone, "phone")

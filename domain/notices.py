@@ -39,8 +39,16 @@ PROMOTER_SUSPENDED: Final = "promoter_suspended"
 PROMOTER_REINSTATED: Final = "promoter_reinstated"
 RISK_ALERT: Final = "risk_alert"
 """For staff, not for members: the template of jobs/alerts.py."""
+REFERRER_CHANGED: Final = "referrer_changed"
+REFERRER_CLEARED: Final = "referrer_cleared"
+FRIEND_MOVED: Final = "friend_moved"
+DISPUTE_DECIDED: Final = "dispute_decided"
 OCCASIONS: Final = (
     FRIEND_JOINED,
+    REFERRER_CHANGED,
+    REFERRER_CLEARED,
+    FRIEND_MOVED,
+    DISPUTE_DECIDED,
     COMMISSION_ACCRUED,
     COMMISSION_SETTLED,
     COMMISSION_VOIDED,

@@ -53,6 +53,10 @@ class Figures:
         self.earned_fen += other.earned_fen
         self.frozen_fen += other.frozen_fen
 
+    def less(self, other: Figures) -> Figures:
+        """What has to be added to `other` to get this."""
+        return Figures(*(getattr(self, column) - getattr(other, column) for column in COLUMNS))
+
 
 @cache
 def _insert(columns: tuple[str, ...]) -> Sql:

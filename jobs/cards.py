@@ -19,8 +19,13 @@ from domain.texts import TEXTS
 
 _BEIJING: Final = timezone(timedelta(hours=8))
 _LEVELS: Final = {1: "一级好友", 2: "二级好友", 3: "三级好友"}
+_DISPUTES: Final = {"upheld": "已通过", "rejected": "未通过"}
 _OCCASIONS: Final = {
     notices.FRIEND_JOINED: ("新好友加入", "已绑定"),
+    notices.REFERRER_CHANGED: ("邀请人已变更", "已变更"),
+    notices.REFERRER_CLEARED: ("邀请人已取消", "已变更"),
+    notices.FRIEND_MOVED: ("好友绑定已变更", "已变更"),
+    notices.DISPUTE_DECIDED: ("绑定申诉有了结果", "已处理"),
     notices.COMMISSION_ACCRUED: ("获得新佣金", "冻结中"),
     notices.COMMISSION_SETTLED: ("佣金已结算", "可提现"),
     notices.COMMISSION_VOIDED: ("佣金已失效", "已失效"),
@@ -57,6 +62,10 @@ _EVENTS: Final = (
 )  # fmt: skip
 DEFAULT_FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
     notices.FRIEND_JOINED: {"thing1": "friend", "thing2": "occasion", "time3": "time"},
+    notices.REFERRER_CHANGED: {"thing1": "occasion", "thing2": "friend", "time3": "time"},
+    notices.REFERRER_CLEARED: {"thing1": "occasion", "phrase2": "status", "time3": "time"},
+    notices.FRIEND_MOVED: {"thing1": "occasion", "thing2": "friend", "time3": "time"},
+    notices.DISPUTE_DECIDED: {"thing1": "occasion", "phrase2": "status", "time3": "time"},
     notices.COMMISSION_ACCRUED: {
         "thing1": "friend", "character_string2": "order_no", "amount3": "amount", "thing4": "level", "time5": "time",
     },
@@ -103,6 +112,8 @@ def words_of(payload: Mapping[str, Any]) -> dict[str, str]:
     words = {"occasion": title, "status": status, "time": _beijing(payload["at"])}
     words |= {name: str(payload[name]) for name in ("friend", "order_no") if name in payload}
     words |= _standing(payload)
+    if payload["occasion"] == notices.DISPUTE_DECIDED:
+        words["status"] = _DISPUTES[payload["state"]]
     if "count" in payload:
         words["count"] = str(int(payload["count"]))
     for name in ("amount", "paid"):

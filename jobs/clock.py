@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from config import ConfigError, load_settings
 from context import Context, open_context
-from domain import outbox
+from domain import moves, outbox
 from jobs import alive
 from jobs.queues import (
     ASK,
@@ -18,8 +18,10 @@ from jobs.queues import (
     FOLD,
     GRADES,
     HOLDS,
+    MOVE,
     PRUNE,
     RECONCILE,
+    REPORT,
     RISK,
     SETTLE,
     Errand,
@@ -39,6 +41,10 @@ def doorbells(context: Context) -> list[Tick]:
             if topic in DRAINS:
                 ring(DRAINS[topic], connection)
 
+    def ring_moves() -> None:
+        if context.database.read(moves.running):
+            ring(MOVE, connection)
+
     def bell(errand: Errand) -> Callable[[], object]:
         return lambda: ring(errand, connection)
 
@@ -51,6 +57,8 @@ def doorbells(context: Context) -> list[Tick]:
         Tick("grades", 60, bell(GRADES)),
         Tick("holds", 60, bell(HOLDS)),
         Tick("risk", 300, bell(RISK)),
+        Tick("moves", 5, ring_moves),
+        Tick("reports", 300, bell(REPORT)),
         Tick("prune", 600, bell(PRUNE)),
         Tick("alive", alive.EVERY_SECONDS, lambda: alive.say(context.redis, "clock")),
     ]

@@ -52,6 +52,8 @@ RECONCILE: Final = Errand("reconcile", "jobs.reconcile.reconcile_payouts", BULK)
 GRADES: Final = Errand("grades", "jobs.upkeep.sweep_grades", BULK)
 HOLDS: Final = Errand("holds", "jobs.upkeep.lapse_holds", BULK)
 RISK: Final = Errand("risk", "jobs.upkeep.watch_risk", BULK)
+MOVE: Final = Errand("moves", "jobs.moves.move_teams", BULK)
+REPORT: Final = Errand("reports", "jobs.reports.refresh_reports", BULK)
 PRUNE: Final = Errand("prune", "jobs.prune.prune", BULK)
 
 

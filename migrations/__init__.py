@@ -36,16 +36,16 @@ class WrongDatabase(Exception):
     """The database cannot hold Banyan's tables; the message says what to run."""
 
 
-def upgrade(url: str) -> str | None:
-    """Run every migration that the database at `url` has not seen; the version it has then."""
+def upgrade(url: str, version: str = "head") -> str | None:
+    """Run every migration up to `version` that the database at `url` has not seen; the version it has then."""
     engine = open_engine(url)
     with engine.connect() as connection, _turn(connection):
         _check_charset(connection)
         connection.rollback()
-        command.upgrade(config(connection), "head")
-        version = current(connection)
+        command.upgrade(config(connection), version)
+        reached = current(connection)
     engine.dispose()
-    return version
+    return reached
 
 
 def current(connection: Connection) -> str | None:
@@ -75,6 +75,13 @@ def _plain(default: str | None) -> str | None:
         return None
     bare = default.strip("()").strip("'").lower()
     return {"false": "0", "true": "1"}.get(bare, bare)
+
+
+def knows(version: str) -> bool:
+    """Whether this release has the migration; a newer release has some that this one has not."""
+    return any(
+        each.revision == version for each in ScriptDirectory.from_config(config()).walk_revisions()
+    )
 
 
 def is_current(connection: Connection) -> bool:
@@ -124,6 +131,11 @@ def open_engine(url: str) -> Engine:
                 cursor.execute(f"SET SESSION max_statement_time={STATEMENT_SECONDS}")
 
     return engine
+
+
+def open_reader(url: str) -> Engine:
+    """An engine that changes nothing about a database, not even its journal: for a copy that is only read."""
+    return create_engine(url, poolclass=NullPool)
 
 
 @contextmanager

@@ -36,6 +36,7 @@ from domain.accounts import OpenAccount, Settings
 from domain.db import Database
 from domain.errors import DomainError
 from domain.menu import default_menu
+from domain.repair import repair_members
 from domain.rules import Terms
 from domain.secrets import Unreadable
 from web.api import answers
@@ -89,7 +90,8 @@ def _database() -> Database:
     return context().database
 
 
-def _account(session: Session, slug: str) -> OpenAccount:
+def account_of(session: Session, slug: str) -> OpenAccount:
+    """The account of this slug with its secrets open."""
     return accounts.unseal(accounts.get(session, slug), context().keyring)
 
 
@@ -500,7 +502,7 @@ menu = AppGroup("menu", help="The account's menu in WeChat (菜单).")
 @form
 def push_menu(slug: str) -> dict[str, Any]:
     """Give the account the usual menu; phones show it within five minutes."""
-    opened = _database().read(lambda session: _account(session, slug))
+    opened = _database().read(lambda session: account_of(session, slug))
     buttons = default_menu()
     create_menu(context().platform(opened), buttons)
     return {"account": slug, "menu": buttons}
@@ -579,7 +581,8 @@ ledger = AppGroup("ledger", help="The books (账本).")
 tree = AppGroup("members", help="The tree of members.")
 
 
-def _progress(what: str, done: int) -> None:
+def show_progress(what: str, done: int) -> None:
+    """How far a long command is, for whoever watches it on a terminal."""
     if sys.stderr.isatty():
         click.echo(f"\r{what}: {done} ", err=True, nl=False)
 
@@ -589,20 +592,23 @@ def _progress(what: str, done: int) -> None:
 def check_ledger() -> dict[str, Any]:
     """Prove the books: {"ok": true, …}, or the differences and exit code 1."""
     with _database().snapshot() as session:
-        return proof.ledger_check(session, _progress).as_value()
+        return proof.ledger_check(session, show_progress).as_value()
 
 
 @tree.command("check")
 @click.option("--repair", is_flag=True, help="Rebuild levels and figures where they differ.")
 @form
 def check_members(repair: bool) -> dict[str, Any]:
-    """Prove that levels and figures agree with who brought whom. What was repaired is still named."""
+    """Prove that levels and figures agree with who brought whom.
+
+    --repair may run beside the doors; it names what it changed, and ends with 0 when the tree is right after it.
+    """
+    changed: dict[str, Any] = {}
     if repair:
-        return _database().transact(
-            lambda session: proof.members_check(session, repair=True, progress=_progress).as_value()
-        )
+        mended = repair_members(_database(), context().clock.now(), show_progress).as_value()
+        changed = {"repaired": {name: mended[name] for name in mended if name != "ok"}}
     with _database().snapshot() as session:
-        return proof.members_check(session, progress=_progress).as_value()
+        return {**proof.members_check(session, progress=show_progress).as_value(), **changed}
 
 
 # --- the outbox and settlement --------------------------------------------------------------------------------------

@@ -109,6 +109,32 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_binding_history")),
         sa.UniqueConstraint("member_id", "seq", name=op.f("uq_binding_history_member_id_seq")),
     )
+    with op.batch_alter_table("binding_history", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_binding_history_account_id_at"), ["account_id", "at"], unique=False
+        )
+
+    op.create_table(
+        "board",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("metric", ascii_key(32), nullable=False),
+        sa.Column("period", ascii_key(32), nullable=False),
+        sa.Column("starts_on", sa.Date(), nullable=False),
+        sa.Column("ready", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("size", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("made_at", instant(), nullable=False),
+        sa.CheckConstraint("metric IN ('earned', 'people')", name=op.f("ck_board_metric")),
+        sa.CheckConstraint("period IN ('week', 'month', 'all')", name=op.f("ck_board_period")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_board")),
+    )
+    with op.batch_alter_table("board", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_board_account_id_metric_period_starts_on_id"),
+            ["account_id", "metric", "period", "starts_on", "id"],
+            unique=False,
+        )
+
     op.create_table(
         "clawback",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -177,6 +203,70 @@ def upgrade() -> None:
             batch_op.f("ix_commission_member_id_status_amount_fen_clawed_fen"),
             ["member_id", "status", "amount_fen", "clawed_fen"],
             unique=False,
+        )
+
+    op.create_table(
+        "daily",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("member_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("level", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("people", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("orders", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("spent_fen", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("refunded_fen", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("accrued_fen", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("settled_fen", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("voided_fen", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("clawed_fen", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.PrimaryKeyConstraint("account_id", "day", "member_id", "level", name=op.f("pk_daily")),
+    )
+    with op.batch_alter_table("daily", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_daily_member_id_day"), ["member_id", "day"], unique=False
+        )
+
+    op.create_table(
+        "dispute",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("member_id", sa.BigInteger(), nullable=False),
+        sa.Column("open_key", sa.BigInteger(), nullable=True),
+        sa.Column("friend_id", sa.BigInteger(), nullable=True),
+        sa.Column("state", ascii_key(32), nullable=False),
+        sa.Column("opened_at", instant(), nullable=False),
+        sa.Column("decided_at", instant(), nullable=True),
+        sa.Column("decided_by", sa.String(length=190), nullable=True),
+        sa.CheckConstraint(
+            "state IN ('open', 'upheld', 'rejected')", name=op.f("ck_dispute_state")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_dispute")),
+        sa.UniqueConstraint("open_key", name=op.f("uq_dispute_open_key")),
+    )
+    with op.batch_alter_table("dispute", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_dispute_account_id_state_id"),
+            ["account_id", "state", "id"],
+            unique=False,
+        )
+        batch_op.create_index(
+            batch_op.f("ix_dispute_member_id_id"), ["member_id", "id"], unique=False
+        )
+
+    op.create_table(
+        "dispute_note",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("dispute_id", sa.BigInteger(), nullable=False),
+        sa.Column("note_key", ascii_key(128), nullable=False),
+        sa.Column("actor", sa.String(length=190), nullable=False),
+        sa.Column("body", sa.String(length=1000), nullable=False),
+        sa.Column("at", instant(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_dispute_note")),
+        sa.UniqueConstraint("note_key", name=op.f("uq_dispute_note_note_key")),
+    )
+    with op.batch_alter_table("dispute_note", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_dispute_note_dispute_id_id"), ["dispute_id", "id"], unique=False
         )
 
     op.create_table(
@@ -294,6 +384,26 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_identity_member_id"), ["member_id"], unique=False)
 
     op.create_table(
+        "imported_row",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("source", ascii_key(32), nullable=False),
+        sa.Column("kind", ascii_key(16), nullable=False),
+        sa.Column("foreign_key", ascii_key(64), nullable=False),
+        sa.Column("our_id", sa.BigInteger(), nullable=False),
+        sa.Column("content_hash", ascii_key(64), nullable=False),
+        sa.Column("at", instant(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "account_id", "source", "kind", "foreign_key", name=op.f("pk_imported_row")
+        ),
+    )
+    op.create_table(
+        "lease",
+        sa.Column("name", ascii_key(64), nullable=False),
+        sa.Column("token", ascii_key(64), nullable=False),
+        sa.Column("until", instant(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_lease")),
+    )
+    op.create_table(
         "member",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("account_id", sa.BigInteger(), nullable=False),
@@ -334,6 +444,9 @@ def upgrade() -> None:
             unique=False,
         )
         batch_op.create_index(
+            batch_op.f("ix_member_account_id_joined_at"), ["account_id", "joined_at"], unique=False
+        )
+        batch_op.create_index(
             batch_op.f("ix_member_account_id_phone_index"),
             ["account_id", "phone_index"],
             unique=False,
@@ -358,6 +471,35 @@ def upgrade() -> None:
         sa.Column("report_infos", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("account_id", name=op.f("pk_merchant")),
     )
+    op.create_table(
+        "move",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("member_id", sa.BigInteger(), nullable=False),
+        sa.Column("from_referrer_id", sa.BigInteger(), nullable=True),
+        sa.Column("to_referrer_id", sa.BigInteger(), nullable=True),
+        sa.Column("reason", sa.String(length=190), nullable=False),
+        sa.Column("actor", sa.String(length=190), nullable=False),
+        sa.Column("state", ascii_key(32), nullable=False),
+        sa.Column("level", sa.Integer(), server_default=sa.text("1"), nullable=False),
+        sa.Column("after_id", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("total", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("moved", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("created_at", instant(), nullable=False),
+        sa.Column("finished_at", instant(), nullable=True),
+        sa.CheckConstraint(
+            "state IN ('running', 'done', 'superseded')", name=op.f("ck_move_state")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_move")),
+    )
+    with op.batch_alter_table("move", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_move_member_id_state"), ["member_id", "state"], unique=False
+        )
+        batch_op.create_index(
+            batch_op.f("ix_move_state_account_id_id"), ["state", "account_id", "id"], unique=False
+        )
+
     op.create_table(
         "notice",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -783,6 +925,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("staff_id", "account_id", name=op.f("pk_staff_role")),
     )
     op.create_table(
+        "standing",
+        sa.Column("board_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("member_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("place", sa.Integer(), nullable=False),
+        sa.Column("value", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("board_id", "member_id", name=op.f("pk_standing")),
+    )
+    with op.batch_alter_table("standing", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_standing_board_id_place_member_id"),
+            ["board_id", "place", "member_id"],
+            unique=False,
+        )
+
+    op.create_table(
         "sweep",
         sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("task", ascii_key(32), nullable=False),
@@ -905,6 +1062,7 @@ def upgrade() -> None:
     append_only("audit")
     append_only("binding_history")
     append_only("clawback")
+    append_only("dispute_note")
     append_only("grade_history")
     append_only("posting")
     append_only("rule")

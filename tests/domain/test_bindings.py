@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from sqlalchemy import select, update
 
-from domain import bindings, events, members, notices, proof, scenes
+from domain import bindings, events, members, notices, scenes
 from domain.db import Database
 from domain.models import BindingHistory, Event, Member, Outbox
 from domain.tally import Figures
@@ -400,30 +400,6 @@ def test_new_orders_follow_the_new_binding_and_old_ones_their_snapshot(world: Wo
 
 
 # --- the proof of the tree ------------------------------------------------------------------------------------------
-
-
-DAMAGE = {
-    "closure row missing": "DELETE FROM relation WHERE level = 2",
-    "closure row too many": "INSERT INTO relation (ancestor_id, level, descendant_id)"
-    " SELECT MIN(id), 3, MAX(id) FROM member",
-    "closure level wrong": "UPDATE relation SET level = 3 WHERE level = 2",
-    "figures too high": "UPDATE tally SET people = people + 1 WHERE level = 1",
-    "figures missing": "DELETE FROM tally",
-    "referrer changed behind our back": "UPDATE member SET referrer_id = NULL WHERE openid = 'cai'",
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
-def test_members_check_finds_damage_and_repair_mends_it(world: World, damage: str) -> None:
-    world.people("ann", "bob", "cai")
-    world.follow("zoe")
-    world.pay("cai", 10_000)
-    world.check()
-    world.do(lambda s: s.connection().exec_driver_sql(damage))
-    assert not world.tree().ok
-    found = world.do(lambda s: proof.members_check(s, repair=True))
-    assert not found.ok
-    world.check()
 
 
 def test_members_check_finds_a_cycle_and_does_not_repair_it(world: World) -> None:

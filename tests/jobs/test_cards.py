@@ -10,6 +10,10 @@ from jobs import cards
 AT = "2026-11-22T02:24:00+00:00"
 PAYLOADS: dict[str, dict[str, object]] = {
     notices.FRIEND_JOINED: {"friend": "小红", "at": AT},
+    notices.REFERRER_CHANGED: {"friend": "小红", "at": AT},
+    notices.REFERRER_CLEARED: {"at": AT},
+    notices.FRIEND_MOVED: {"friend": "小红", "at": AT},
+    notices.DISPUTE_DECIDED: {"state": "upheld", "answer": "属实", "friend": "", "at": AT},
     notices.COMMISSION_ACCRUED: {
         "order_no": "E1", "friend": "小红", "level": 2, "amount_fen": 1234, "paid_fen": 12340, "at": AT
     },

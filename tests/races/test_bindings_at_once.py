@@ -6,11 +6,11 @@ import threading
 from functools import partial
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
-from domain import bindings, members, proof
+from domain import bindings, members
 from domain.db import Database, Sql
-from domain.models import BindingHistory, Relation, Tally
+from domain.models import BindingHistory, Relation
 from tests.domain.world import World
 from tests.races.together import Meeting, met_after, met_before, somebody_waits_for_a_lock, together
 from tests.support.mariadb import MariaDB
@@ -190,18 +190,6 @@ def test_member_who_buys_for_the_first_time_while_being_bound_counts_on_one_side
             [partial(world.record, order), partial(world.scan, f"buyer-{number}", f"ref-{number}")]
         )
         assert world.summary(f"ref-{number}").levels[1].buyers == 1
-    world.check()
-
-
-def test_repair_loses_nothing_that_is_written_meanwhile(world: World) -> None:
-    world.people("ann", "bob")
-    world.do(lambda s: s.execute(delete(Tally)))
-    with world.database.snapshot() as session:
-        assert not proof.members_check(session).ok  # the first read chooses the instant
-        world.follow("cai", "bob")
-        world.pay("bob", 10_000)
-        proof.members_check(session, repair=True)
-        session.commit()
     world.check()
 
 

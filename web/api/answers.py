@@ -17,6 +17,7 @@ from domain import (
     products,
     refunds,
     rules,
+    statements,
     withdrawals,
 )
 from domain.accounts import OpenAccount
@@ -222,4 +223,14 @@ def withdrawal(row: models.Withdrawal, openid: str) -> shapes.Withdrawal:
         fee_fen=row.fee_fen, tax_fen=row.tax_fen, net_fen=withdrawals.net_fen(row), status=row.status,
         state=row.provider_state, reason=row.reason, confirm_by=row.confirm_by, requested_at=row.requested_at,
         decided_at=row.decided_at, finished_at=row.finished_at,
+    )  # fmt: skip
+
+
+def statement_line(line: statements.Line) -> shapes.StatementLine:
+    """A posting with the balances after it."""
+    return shapes.StatementLine(
+        id=line.id, at=line.at, reason=line.reason, amount_fen=line.amount_fen, source=line.source,
+        destination=line.destination, frozen_fen=line.frozen_fen, available_fen=line.available_fen,
+        withdrawing_fen=line.withdrawing_fen, order_no=line.order_no, line_no=line.line_no, level=line.level,
+        commission_id=line.commission_id, refund_no=line.refund_no, payout_no=line.payout_no,
     )  # fmt: skip

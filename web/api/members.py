@@ -6,7 +6,7 @@ from flask import Response
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from domain import commissions, members, orders
+from domain import commissions, members, orders, statements
 from domain.db import is_duplicate
 from domain.errors import Invalid
 from web.api import answers, paging, shapes
@@ -70,6 +70,28 @@ def list_commissions(path: shapes.MemberPath, query: shapes.Page) -> Response:
         numbers = orders.numbers_of(session, {row.order_id for row in shown if row.order_id})
         items = [answers.member_commission(row, numbers) for row in shown]
         return shapes.MemberCommissions(items=items, next_cursor=cursor)
+
+    return answer(context().database.read(read))
+
+
+@api.get(
+    "/members/<openid>/statement",
+    tags=[MEMBERS],
+    responses={"200": shapes.Statement, **refusals(404)},
+)
+@needs("members.read")
+def list_statement(path: shapes.MemberPath, query: shapes.Page) -> Response:
+    """A member's statement
+    Every posting, newest first, with the balances after it and the order, refund or payout it belongs to."""
+    account = caller().account
+    before = paging.decode_id(query.cursor)
+
+    def read(session: Session) -> shapes.Statement:
+        member = members.get(session, account.id, path.openid)
+        rows = statements.page(session, member.id, before_id=before, limit=query.limit + 1)
+        shown, cursor = paging.page(rows, query.limit, lambda row: row.id)
+        items = [answers.statement_line(row) for row in shown]
+        return shapes.Statement(items=items, next_cursor=cursor)
 
     return answer(context().database.read(read))
 

@@ -490,6 +490,37 @@ class MemberCommission(Answer):
     created_at: Moment
 
 
+class StatementLine(Answer):
+    """A posting of a member: what moved between the buckets, and the balances after it, in fen."""
+
+    id: int
+    at: Moment
+    reason: str = Field(
+        description="accrue, settle, void, clawback, absorb, hold, back, paid, fee, tax, opening …"
+    )
+    amount_fen: int
+    source: str = Field(
+        description="The bucket it left: commission, frozen, available, withdrawing, adjust …"
+    )
+    destination: str
+    frozen_fen: int
+    available_fen: int = Field(description="Below zero is a debt.")
+    withdrawing_fen: int
+    order_no: str | None
+    line_no: int | None
+    level: int | None
+    commission_id: int | None
+    refund_no: str | None
+    payout_no: str | None
+
+
+class Statement(Answer):
+    """Newest first."""
+
+    items: list[StatementLine]
+    next_cursor: str | None
+
+
 class MemberCommissions(Answer):
     items: list[MemberCommission]
     next_cursor: str | None
