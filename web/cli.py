@@ -463,7 +463,7 @@ menu = AppGroup("menu", help="The account's menu in WeChat (菜单).")
 @form
 def push_menu(slug: str) -> dict[str, Any]:
     """Give the account the usual menu; phones show it within five minutes."""
-    opened = _database().read(lambda session: _account(session, slug))
+    opened = _database().read(lambda session: account_of(session, slug))
     buttons = default_menu()
     create_menu(context().platform(opened), buttons)
     return {"account": slug, "menu": buttons}

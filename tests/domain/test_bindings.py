@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from domain import bindings, events, members, notices, proof, scenes
+from domain import bindings, events, members, notices, scenes
 from domain.db import Database
 from domain.models import BindingHistory, Event, Member, Outbox
 from domain.tally import Figures
