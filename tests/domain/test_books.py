@@ -11,7 +11,7 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from domain import audit, proof
+from domain import audit, disputes, proof
 from domain.db import Database
 from domain.models import APPEND_ONLY
 from tests.domain.world import World
@@ -233,6 +233,11 @@ def test_database_refuses_to_change_append_only_rows(world: World, table: str) -
     world.do(
         lambda s: audit.record(
             s, world.account.id, actor="staff/1", action="x", subject="y", now=world.now
+        )
+    )
+    world.do(
+        lambda s: disputes.open_or_add(
+            s, world.account, "ann", "不对", push_key="m1", now=world.now
         )
     )
     with world.database.reading() as session:
