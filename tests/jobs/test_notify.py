@@ -209,14 +209,18 @@ def test_a_wrong_secret_costs_no_attempt_and_the_cards_come_after_the_repair(
 
 def test_a_token_that_somebody_else_replaced_is_fetched_again(shop: Shop, process: Process) -> None:
     member = shop.follower("大明")
-    shop.fault(rotate_token_every=7)
+    shop.fault(rotate_token_every=13)  # once or twice while these are sent
     keys = [f"N{number}" for number in range(20)]
     shop.tell(member.member_id, *keys)
-    for _ in range(12):
+
+    def all_are_sent() -> bool:  # the token service counts real seconds between two refusals
         send_due(process)
         shop.move_clock(61)
-    assert sorted(shop.orders_on_cards(member.openid)) == sorted(keys)
+        return not shop.rows("pending", "claimed")
+
+    shop.wait_for(all_are_sent)
     assert {row.state for row in shop.rows()} == {"done"}
+    assert sorted(shop.orders_on_cards(member.openid)) == sorted(keys)
 
 
 @pytest.mark.parametrize(
