@@ -57,7 +57,7 @@ def _one(world: World, place: Place, mode: str, folder: Path) -> Row:
         rates: dict[str, list[float]] = {side: [] for side in ports}
         files = {side: folder / side for side in ports}
         errors = 0
-        for number in range(scale.rounds + 1):
+        for number in range(0 if scale.warm_up else 1, scale.rounds + 1):
             for side, port in ports.items():
                 _write_requests(place, mode, port, files[side])
                 seconds = scale.seconds if number else min(scale.seconds, 1.0)
