@@ -32,6 +32,9 @@ MAX_BODY_BYTES: Final = 64 * 1024
 BUDGET_SECONDS: Final = 3.5
 """Of the five that WeChat waits."""
 PUSHES: Final = Counter("banyan_pushes", "Pushes by what became of them", ["outcome"])
+ANSWERED: Final = PUSHES.labels("answered")
+SPOOLED: Final = PUSHES.labels("spooled")
+REFUSED: Final = PUSHES.labels("refused")
 
 _log = logging.getLogger(__name__)
 blueprint = Blueprint("wechat", __name__)
@@ -67,7 +70,7 @@ def _door() -> Door:
 
 @blueprint.errorhandler(Refused)
 def _refuse(error: Refused) -> Response:
-    PUSHES.labels("refused").inc()
+    REFUSED.inc()
     return _plain(error.word, error.status)
 
 
@@ -102,7 +105,7 @@ def receive(slug: str) -> Response:
     )  # fmt: skip
     try:
         reply = robot.answer(message, visit)
-        PUSHES.labels("answered").inc()
+        ANSWERED.inc()
     except Exception:  # whatever failed, the push itself must not be lost
         _log.exception("a push of account %s is spooled", slug)
         _keep(door, slug, now, push)
@@ -119,7 +122,7 @@ def _keep(door: Door, slug: str, now: datetime, push: Push) -> None:
         raise Refused(
             503, "try again"
         ) from error  # WeChat is our last hope: it will repeat the push
-    PUSHES.labels("spooled").inc()
+    SPOOLED.inc()
 
 
 def _find(door: Door, slug: str) -> Known:

@@ -456,7 +456,6 @@ _FIGURES = Sql(
     f"SELECT member_id, level, {_TALLY_SUMS} FROM tally"
     " WHERE member_id > ? AND member_id <= ? GROUP BY member_id, level"
 )
-_DROP_FIGURES = Sql("DELETE FROM tally WHERE member_id > ? AND member_id <= ?")
 _ADD_FIGURES = Sql(
     f"INSERT INTO tally (member_id, level, folded, {', '.join(COLUMNS)})"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -464,7 +463,9 @@ _ADD_FIGURES = Sql(
 _RELATIONS = Sql(
     "SELECT descendant_id, level, ancestor_id FROM relation WHERE descendant_id > ? AND descendant_id <= ?"
 )
-_DROP_RELATIONS = Sql("DELETE FROM relation WHERE descendant_id > ? AND descendant_id <= ?")
+_DROP_RELATION = Sql(
+    "DELETE FROM relation WHERE descendant_id = ? AND level = ? AND ancestor_id = ?"
+)
 _ADD_RELATION = Sql("INSERT INTO relation (descendant_id, level, ancestor_id) VALUES (?, ?, ?)")
 
 
@@ -473,8 +474,9 @@ def members_check(
 ) -> Report:
     """Prove the tree: no cycle, `relation` is the closure of `referrer_id`, `tally` what the rows amount to.
 
-    With `repair` the closure and the figures are rebuilt where they differ (the caller commits); the report still
-    names what was wrong. Cycles are never repaired: which binding is the wrong one is for people to say.
+    With `repair` the closure and the figures are mended where they differ (the caller commits); the report still
+    names what was wrong. Doors that write meanwhile lose nothing when `session` is a `Database.snapshot`: what differed
+    at that instant is what is added. Cycles are never repaired: which binding is the wrong one is for people to say.
     """
     report = Report(counts={"members": 0})
     referrers = {
@@ -536,9 +538,9 @@ def _check_relations(
         report.differs(
             "closure", f"member/{member_id}", f"level {level} under {ancestor_id}", stands
         )
-    if repair and expected != found:
-        _DROP_RELATIONS(session, above, last)
-        _ADD_RELATION.many(session, sorted(expected))
+    if repair:  # only what differs: friends may be joining meanwhile
+        _DROP_RELATION.many(session, sorted(found - expected))
+        _ADD_RELATION.many(session, sorted(expected - found))
 
 
 def _purchases(session: Session) -> dict[tuple[int, int], Figures]:
@@ -578,15 +580,15 @@ def _check_figures(
         (member_id, level): Figures(*(int(value) for value in values))
         for member_id, level, *values in _FIGURES(session, above, last)
     }
-    wrong = False
-    for key in sorted(expected.keys() | found.keys()):
+    missing = []
+    for member_id, level in sorted(expected.keys() | found.keys()):
+        key = member_id, level
         right, stored = expected.get(key, Figures()), found.get(key, Figures())
-        wrong |= right != stored
-        report.compare("figures", f"member/{key[0]} level {key[1]}", str(right), str(stored))
-    if repair and wrong:
-        _DROP_FIGURES(session, above, last)
-        rows = [
-            (member_id, level, 1, *(getattr(figures, column) for column in COLUMNS))
-            for (member_id, level), figures in sorted(expected.items())
-        ]
-        _ADD_FIGURES.many(session, rows)
+        report.compare("figures", f"member/{member_id} level {level}", str(right), str(stored))
+        if right != stored:
+            lacks = (getattr(right, column) - getattr(stored, column) for column in COLUMNS)
+            missing.append((member_id, level, 0, *lacks))
+    if repair:
+        _ADD_FIGURES.many(
+            session, missing
+        )  # a row like any other: nothing written meanwhile is lost

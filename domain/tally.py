@@ -43,8 +43,15 @@ class Figures:
         return self.spent_fen - self.refunded_fen
 
     def add(self, other: Figures) -> None:
-        for column in COLUMNS:
-            setattr(self, column, getattr(self, column) + getattr(other, column))
+        # Written out: a loop over the names costs a tenth of a chat's answer.
+        self.people += other.people
+        self.following += other.following
+        self.buyers += other.buyers
+        self.orders += other.orders
+        self.spent_fen += other.spent_fen
+        self.refunded_fen += other.refunded_fen
+        self.earned_fen += other.earned_fen
+        self.frozen_fen += other.frozen_fen
 
 
 @cache
