@@ -23,6 +23,9 @@ Step = Callable[[], int]
 PATIENCE_SECONDS: Final = 120.0
 """What a client may take beyond its time before the run is given up."""
 _LEAD_SECONDS: Final = 0.05
+_IMPORTED: Final = [
+    f"bench.lines.{name}" for name in ("binding", "books", "orders", "reads", "settling")
+]
 _SAMPLE: Final = 20_000
 
 
@@ -199,7 +202,7 @@ def clients(count: int, make: MakeClient, **options: Any) -> Generator[Clients]:
     # Forked from a process that has imported everything and opened nothing: sixteen interpreters that start at once
     # would take longer than a round.
     spawning = multiprocessing.get_context("forkserver")
-    spawning.set_forkserver_preload(["__main__", make.__module__])
+    spawning.set_forkserver_preload(_IMPORTED)
     pipes: list[Connection] = []
     processes = []
     try:

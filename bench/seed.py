@@ -73,15 +73,17 @@ def openid_of(member_id: int) -> str:
     return f"oBench{member_id:022d}"
 
 
-def make_place(server: MariaDB, members: int, say: Callable[[str], None]) -> Place:
-    """A database of its own with `members` members and their history."""
-    url = server.make_database(f"bench_{members}")
+def make_place(
+    server: MariaDB, members: int, say: Callable[[str], None], name: str = "bench"
+) -> Place:
+    """A database of its own with `members` members and their history. Places of one size are alike to the last id."""
+    url = server.make_database(f"{name}_{members}")
     migrations.upgrade(url)
     database = Database(url)
     account = database.transact(_open_account)
     database.dispose()
     place = Place(url, members, account)
-    with _fast_connection(server, place) as connection, connection.cursor() as cursor:
+    with quick_connection(server, place) as connection, connection.cursor() as cursor:
         began = time.monotonic()
         _members(cursor, members)
         _relations(cursor)
@@ -106,9 +108,9 @@ def _open_account(session: Any) -> OpenAccount:
     return accounts.unseal(account, keyring)
 
 
-def _fast_connection(server: MariaDB, place: Place) -> pymysql.connections.Connection[Any]:
+def quick_connection(server: MariaDB, place: Place) -> pymysql.connections.Connection[Any]:
     """As root, without a binary log, for making what a real installation would have had for years."""
-    connection = server.connect(f"bench_{place.members}")
+    connection = server.connect(make_url(place.url).database)
     with connection.cursor() as cursor:
         cursor.execute("SET sql_log_bin=0, unique_checks=0, sql_mode='STRICT_ALL_TABLES'")
         cursor.execute("SET time_zone='+00:00', group_concat_max_len=100000")

@@ -35,12 +35,13 @@ class Scale:
     batch: int = 50
     clients: int = 4
     many_clients: int = 16
+    warm_up: bool = True
     ports: tuple[int, int] = (8190, 8191)
 
 
 QUICK: Final = Scale(sizes=(10_000, 100_000), rounds=3, seconds=1.0, due=10_000)
 TINY: Final = Scale(
-    sizes=(1_000, 2_000), rounds=1, seconds=0.05, due=400, clients=2, many_clients=2
+    sizes=(500,), rounds=1, seconds=0.05, due=400, clients=2, many_clients=2, warm_up=False
 )
 """For the test that every line still runs; its figures mean nothing."""
 

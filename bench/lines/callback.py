@@ -51,20 +51,28 @@ def _one(world: World, place: Place, mode: str, folder: Path) -> Row:
     scale = world.scale
     _set_mode(place, mode)
     ports = dict(zip(("ours", "peer"), scale.ports, strict=True))
-    with _ours(world, place, folder, ports["ours"]), _peer(place, mode, folder, ports["peer"]):
+    with (
+        _ours(world, place, folder, ports["ours"]) as ours_pid,
+        _peer(place, mode, folder, ports["peer"]) as peer_pid,
+    ):
         for port in ports.values():
             _check_answer(place, mode, port)
+        pids = {"ours": ours_pid, "peer": peer_pid}
+        cpu: dict[str, float] = dict.fromkeys(pids, 0.0)
         rates: dict[str, list[float]] = {side: [] for side in ports}
         files = {side: folder / side for side in ports}
         errors = 0
-        for number in range(scale.rounds + 1):
+        for number in range(0 if scale.warm_up else 1, scale.rounds + 1):
             for side, port in ports.items():
                 _write_requests(place, mode, port, files[side])
                 seconds = scale.seconds if number else min(scale.seconds, 1.0)
+                before = _cpu_seconds(pids[side])
                 done = _wrk(port, files[side], seconds, _CONNECTIONS)
                 errors += done["errors"] if side == "ours" else 0
                 if number:  # the first is the warm-up
                     rates[side].append(done["requests"] / done["seconds"])
+                    spent = (_cpu_seconds(pids[side]) - before) / max(1, done["requests"])
+                    cpu[side] += spent / scale.rounds
         ours = Spread.of(rates["ours"])
         _write_requests(place, mode, ports["ours"], files["ours"])
         pause_ms = _PATIENT_CONNECTIONS / (_LOAD * ours.median) * 1000
@@ -89,6 +97,8 @@ def _one(world: World, place: Place, mode: str, folder: Path) -> Row:
             "calm_load": round(calm["requests"] / calm["seconds"] / ours.median, 2),
             "calm_p50_ms": calm["p50_ms"],
             "calm_p99_ms": calm["p99_ms"],
+            "server_cpu_us": round(cpu["ours"] * 1e6, 1),
+            "peer_server_cpu_us": round(cpu["peer"] * 1e6, 1),
         },
     )
 
@@ -103,7 +113,7 @@ def _set_mode(place: Place, mode: str) -> None:
 
 
 @contextmanager
-def _ours(world: World, place: Place, folder: Path, port: int) -> Generator[None]:
+def _ours(world: World, place: Place, folder: Path, port: int) -> Generator[int]:
     """`flask serve` with settings of its own."""
     settings = {
         "SERVER__PORT": str(port), "SERVER__WORKERS": str(_WORKERS), "SERVER__THREADS": str(_THREADS),
@@ -115,19 +125,20 @@ def _ours(world: World, place: Place, folder: Path, port: int) -> Generator[None
     environ = {f"BANYAN_{name}": value for name, value in settings.items()}
     command = [str(Path(sys.executable).with_name("flask")), "serve"]
     environ["BANYAN_CONFIG"] = str(config)
-    with _serving(command, environ, folder / "ours.log", f"http://127.0.0.1:{port}/healthz"):
-        yield
+    url = f"http://127.0.0.1:{port}/healthz"
+    with _serving(command, environ, folder / "ours.log", url) as pid:
+        yield pid
 
 
 @contextmanager
-def _peer(place: Place, mode: str, folder: Path, port: int) -> Generator[None]:
-    url = make_url(place.url)
+def _peer(place: Place, mode: str, folder: Path, port: int) -> Generator[int]:
+    database = make_url(place.url)
     told = {
         "token": place.account.token, "app_id": place.account.app_id,
         "aes_key": place.account.aes_key if mode == "safe" else "",
         "mysql": {
-            "host": url.host, "port": url.port, "user": url.username, "password": url.password,
-            "database": url.database,
+            "host": database.host, "port": database.port, "user": database.username, "password": database.password,
+            "database": database.database,
         },
     }  # fmt: skip
     command = [
@@ -136,12 +147,13 @@ def _peer(place: Place, mode: str, folder: Path, port: int) -> Generator[None]:
         "--http", "1", "--no-ws", "--respawn-failed-workers", "bench.peer:create_app",
     ]  # fmt: skip
     environ = {"BENCH_PEER": json.dumps(told)}
-    with _serving(command, environ, folder / "peer.log", f"http://127.0.0.1:{port}/wechat/bench"):
-        yield
+    url = f"http://127.0.0.1:{port}/wechat/bench"
+    with _serving(command, environ, folder / "peer.log", url) as pid:
+        yield pid
 
 
 @contextmanager
-def _serving(command: list[str], environ: dict[str, str], log: Path, url: str) -> Generator[None]:
+def _serving(command: list[str], environ: dict[str, str], log: Path, url: str) -> Generator[int]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("BANYAN_")}
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -157,7 +169,7 @@ def _serving(command: list[str], environ: dict[str, str], log: Path, url: str) -
 
     try:
         until(answers, 60, what=f"{url}, see {log}")
-        yield
+        yield process.pid
     finally:
         process.terminate()
         try:
@@ -165,6 +177,17 @@ def _serving(command: list[str], environ: dict[str, str], log: Path, url: str) -
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Processor time of a server so far, its workers included: what a request costs, also on a busy machine."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except FileNotFoundError:
+        return 0.0
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(_cpu_seconds(int(child)) for child in children)
 
 
 # --- the requests ---------------------------------------------------------------------------------------------------

@@ -75,7 +75,7 @@ def _settling(world: World, places: list[Place]) -> dict[int, list[Run]]:
         }
         for number in range(world.scale.rounds + 1):
             for place in places:
-                make_due(world, place, each)
+                make_due(world.server, place, each)
                 run = teams[place.members].run("domain", 600)
                 if number:
                     runs[place.members].append(run)

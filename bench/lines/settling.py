@@ -8,10 +8,11 @@ from typing import Final
 
 from bench import byhand
 from bench.measure import Row, Run, Spread, Step, against, clients, cpu_of, rates
-from bench.seed import Place, add_orders
+from bench.seed import Place, add_orders, quick_connection
 from bench.world import World
 from domain import commissions
 from domain.db import Database
+from tests.support.mariadb import MariaDB
 
 BATCH_BY_HAND: Final = 200
 
@@ -42,22 +43,17 @@ class Settler:
         self._connection.close()
 
 
-def make_due(world: World, place: Place, count: int) -> None:
+_WAITING: Final = "FROM commission WHERE status = 'frozen' AND due_at IS NULL"
+
+
+def make_due(server: MariaDB, place: Place, count: int) -> None:
     """Let `count` frozen commissions become due; more are made when there are too few."""
-    with (
-        world.server.connect(f"bench_{place.members}") as connection,
-        connection.cursor() as cursor,
-    ):
-        cursor.execute(
-            "SET sql_log_bin=0, sql_mode='STRICT_ALL_TABLES', group_concat_max_len=100000"
-        )
-        cursor.execute("SELECT COUNT(*) FROM commission WHERE status = 'frozen' AND due_at IS NULL")
+    with quick_connection(server, place) as connection, connection.cursor() as cursor:
+        cursor.execute(f"SELECT COUNT(*) {_WAITING}")
         while (found := cursor.fetchone()[0]) < count:
-            buyers = min(place.members, max(1, (count - found) // 2))
-            add_orders(cursor, f"id BETWEEN 2 AND {buyers + 1}", 0)
-            cursor.execute(
-                "SELECT COUNT(*) FROM commission WHERE status = 'frozen' AND due_at IS NULL"
-            )
+            buyers = max(1, (count - found) // 2)  # each has two or three uplines
+            add_orders(cursor, f"id > {place.members - buyers}", 0)
+            cursor.execute(f"SELECT COUNT(*) {_WAITING}")
         cursor.execute(
             "UPDATE commission SET due_at = UTC_TIMESTAMP() WHERE status = 'frozen' AND due_at IS NULL"
             " ORDER BY id LIMIT %s",
@@ -74,7 +70,7 @@ def backlog(world: World) -> Iterator[Row]:
     with clients(1, Settler, place=place) as settlers:
         for number in range(rounds + 1):
             for side, done in runs.items():
-                make_due(world, place, each if number else min(each, 1000))
+                make_due(world.server, place, each if number else min(each, 1000))
                 run = settlers.run(side, 600)
                 if number:  # the first is the warm-up
                     done.append(run)
