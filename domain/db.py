@@ -259,15 +259,21 @@ def is_retryable(error: DBAPIError) -> bool:
     return "database is locked" in str(error.orig) or "database table is locked" in str(error.orig)
 
 
+_ORM_ATTRIBUTES: Final = frozenset(vars(Session()))
+"""What SQLAlchemy's constructor sets, and its methods look for."""
+
+
 class Work(Session):
     """A session on one connection. With `begin` it starts its one transaction at birth and `commit` ends it; without,
     every statement stands alone and the connection is taken when the first one comes.
 
     SQLAlchemy's own bookkeeping is ready for many connections that come and go; for the single statement of a chat
-    answer it costs more than the statement.
+    answer it costs more than the statement. So a session for reads becomes one of the ORM's only when something of
+    the ORM is asked of it.
     """
 
     def __init__(self, engine: Engine, memory: dict[Any, Any], *, begin: bool) -> None:
+        self._is_orm = False
         self.engine = engine
         self._own = engine.connect() if begin else None
         self._driver: PoolProxiedConnection | None = None
@@ -276,8 +282,20 @@ class Work(Session):
         except BaseException:
             self._let_go()
             raise
-        bind = self._own or engine
-        super().__init__(bind, autoflush=False, expire_on_commit=False, info={"memory": memory})
+        self.info = {"memory": memory}
+        if begin:
+            self._become_orm()
+
+    def _become_orm(self) -> None:
+        super().__init__(self._own or self.engine, autoflush=False, expire_on_commit=False)
+        self._is_orm = True
+
+    def __getattr__(self, name: str) -> Any:
+        # Only what is missing comes here: the first attribute that SQLAlchemy's methods look for.
+        if self._is_orm or name not in _ORM_ATTRIBUTES:
+            raise AttributeError(name)
+        self._become_orm()
+        return getattr(self, name)
 
     @property
     def driver(self) -> PoolProxiedConnection:
@@ -296,7 +314,8 @@ class Work(Session):
 
     def close(self) -> None:
         """Roll back what was not committed and give the connection back."""
-        super().close()
+        if self._is_orm:
+            super().close()
         self._let_go()
 
     def _let_go(self) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, MultipleResultsFound, NoResultFound
 from sqlalchemy.orm import Session
 
-from domain.db import Database, Sql
+from domain.db import Database, Sql, Work
 from domain.models import Tree
 
 _ALL = Sql("SELECT account_id, version FROM tree ORDER BY account_id")
@@ -103,3 +103,19 @@ def test_many_rows_are_one_statement_also_with_a_constant_among_the_values(trees
     assert statements <= 2  # 500 rows at once; PyMySQL alone would send 710
     with trees.reading() as session:
         assert len(_ALL(session).all()) == 713
+
+
+def _is_orm(session: Session) -> bool:
+    assert isinstance(session, Work)
+    return session._is_orm
+
+
+def test_a_session_becomes_the_orms_only_when_it_is_asked_to(trees: Database) -> None:
+    """The single statement of a chat's answer must not pay for a unit of work that it does not use."""
+    with trees.reading() as session:
+        _ONE(session, 1).one()
+        assert _is_orm(session) is trees.is_sqlite  # whose snapshot is a transaction from the start
+        assert session.get_one(Tree, 1).version == 10
+        assert _is_orm(session)
+        assert "memory" in session.info
+        assert not hasattr(session, "no_such_thing")
