@@ -26,13 +26,7 @@ def test_sixteen_threads_bind_eighty_followers_under_one_referrer(world: World) 
 
     def scan(worker: int) -> None:
         for number in range(5):
-            name = f"f-{worker}-{number}"
-            world.database.transact(
-                lambda s, name=name: members.follow(
-                    s, world.account, name, scene_code=code, created=1_800_000_000, push_key=f"k-{name}",
-                    now=world.now,
-                )
-            )  # fmt: skip
+            world.follow(f"f-{worker}-{number}", code=code)
 
     together([partial(scan, worker) for worker in range(16)])
     assert world.summary("hot").levels[1].people == 80
@@ -47,17 +41,7 @@ def test_first_pushes_of_one_follower_at_once_make_one_member(world: World, push
 
     def follow(number: int) -> members.Touch:
         key = "one" if pushes == "the same push" else f"key-{number}"
-        return world.database.transact(
-            lambda s: members.follow(
-                s,
-                world.account,
-                "dan",
-                scene_code=code,
-                created=1_800_000_000,
-                push_key=key,
-                now=world.now,
-            )
-        )
+        return world.follow("dan", code=code, key=key)
 
     touches = together([partial(follow, number) for number in range(8)])
     assert len({touch.member_id for touch in touches}) == 1
@@ -183,13 +167,7 @@ def test_many_friends_join_on_every_level_while_the_team_moves_to_and_fro(world:
 
     def join(name: str) -> None:
         for number in range(6):
-            friend = f"{name}-{number}"
-            world.database.transact(
-                lambda s, friend=friend: members.follow(
-                    s, world.account, friend, scene_code=codes[name], created=1_800_000_000,
-                    push_key=f"k-{friend}", now=world.now,
-                )
-            )  # fmt: skip
+            world.follow(f"{name}-{number}", code=codes[name])
 
     def move() -> None:
         for number in range(6):
