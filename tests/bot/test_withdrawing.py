@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from app import create_app
+from app import app_of
 from bot.withdrawals import parse_yuan
 from domain import accounts, commissions, members, proof, refunds, withdrawals
 from domain.models import Withdrawal
@@ -41,7 +41,7 @@ def change(chat: Chat, **settings: Any) -> None:
         return accounts.unseal(row, chat.context.keyring)
 
     chat.accounts["tea"] = chat.do(write)
-    chat.app = create_app(chat.context)  # the running one serves the old settings for some seconds
+    chat.app = app_of(chat.context)  # the running one serves the old settings for some seconds
 
 
 def last(chat: Chat) -> Withdrawal:

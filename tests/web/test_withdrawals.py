@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from app import create_app
+from app import app_of
 from domain import commissions, members, merchants, withdrawals
 from domain.accounts import OpenAccount
 from tests.support.paying import API_V3_KEY, MCH_ID, SERIAL, Paying, key_pair
@@ -46,7 +46,7 @@ def rich(merchant: Merchant, account: OpenAccount, shop: Shop) -> Callable[..., 
 @pytest.fixture
 def run(merchant: Merchant) -> Run:
     """`flask …` in this process: exit code, and the JSON or the words on standard error."""
-    runner = create_app(merchant.context).test_cli_runner()
+    runner = app_of(merchant.context).test_cli_runner()
 
     def invoke(group: str, verb: str, *arguments: str) -> tuple[int, Any]:
         account = [] if group == "account" else ["--account", "tea"]
@@ -147,7 +147,7 @@ def test_a_merchant_number_is_set_with_keys_that_work_and_are_not_shown(
 def test_cancel_silence_and_reconcile_at_the_command_line(paying: Paying) -> None:
     paying.person("cai", 10_000)
     number = paying.pay()
-    runner = create_app(paying.context).test_cli_runner()
+    runner = app_of(paying.context).test_cli_runner()
 
     def run(*arguments: str) -> Any:
         done = runner.invoke(args=[*arguments, "--account", "tea"])
@@ -173,6 +173,6 @@ def test_the_figures_for_the_operator_name_open_withdrawals_and_alarms(paying: P
     paying.person("cai", 10_000)
     paying.faults(pay_error="NO_AUTH")
     paying.pay()
-    text = create_app(paying.context).test_client().get("/metrics").text
+    text = app_of(paying.context).test_client().get("/metrics").text
     assert 'banyan_withdrawals_open{status="paying"} 1.0' in text
     assert 'banyan_payout_alarms{alarm="refused_NO_AUTH"} 1.0' in text
