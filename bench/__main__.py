@@ -13,14 +13,21 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from bench.lines import orders
+from bench.lines import binding, books, callback, growth, orders, reads, settling
 from bench.measure import Row, Spread
 from bench.world import QUICK, Scale, World, open_world
 
 RESULTS: Final = Path(__file__).parent / "results" / "latest.json"
 LINES: Final[dict[str, Callable[[World], Iterable[Row]]]] = {
+    "callback": callback.earnings,
+    "team": reads.team,
+    "binding": binding.one_referrer,
     "orders": orders.one_by_one,
     "hot-upline": orders.hot_upline,
+    "settling": settling.backlog,
+    "team-ways": reads.three_ways,
+    "growth": growth.flat,
+    "ledger-check": books.ledger,
 }
 
 
@@ -96,21 +103,22 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
 def main(words: Sequence[str]) -> int:
     """Exit status 1 when a target was missed."""
     wanted = _arguments(words)
-    changes = {
-        name: value
-        for name, value in (
-            ("sizes", tuple(map(int, wanted.sizes.split(","))) if wanted.sizes else None),
-            ("rounds", wanted.rounds),
-            ("seconds", wanted.seconds),
-        )
-        if value is not None
-    }
-    scale = dataclasses.replace(QUICK if wanted.quick else Scale(), **changes)
+    usual = QUICK if wanted.quick else Scale()
+    scale = dataclasses.replace(
+        usual,
+        sizes=tuple(map(int, wanted.sizes.split(","))) if wanted.sizes else usual.sizes,
+        rounds=wanted.rounds or usual.rounds,
+        seconds=wanted.seconds or usual.seconds,
+    )
     machine = _machine()
     rows = run(scale, wanted.only, lambda text: print(text, file=sys.stderr, flush=True))
     print(table(rows))
     RESULTS.parent.mkdir(exist_ok=True)
-    result = {"machine": machine, "scale": dataclasses.asdict(scale), "rows": [row.as_value() for row in rows]}  # fmt: skip
+    result = {
+        "machine": machine,
+        "scale": dataclasses.asdict(scale),
+        "rows": [row.as_value() for row in rows],
+    }
     RESULTS.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return 1 if any(row.met is False for row in rows) else 0
 

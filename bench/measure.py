@@ -29,8 +29,10 @@ _SAMPLE: Final = 20_000
 class Client(Protocol):
     """What a client process works with, made inside it: its sides, and how often `transact` had to run again."""
 
-    sides: Mapping[str, Step]
     retries: int
+
+    @property
+    def sides(self) -> Mapping[str, Step]: ...
 
     def close(self) -> None: ...
 
@@ -40,7 +42,8 @@ MakeClient = Callable[..., Client]
 
 @dataclass(frozen=True)
 class Run:
-    """One side in one round, all clients together. Latencies in seconds, memory in bytes (of the largest client).
+    """One side in one round, all clients together: `seconds` of the slowest client, `per_second` the sum of their
+    rates, latencies in seconds, memory in bytes (of the largest client).
 
     `cpu` is the processor time of the clients, in seconds: on a machine where clients and server share two cores it
     says what the code costs, and it moves far less than the rates when somebody else is busy.
@@ -48,14 +51,11 @@ class Run:
 
     units: int
     seconds: float
-    latencies: Sequence[float] = ()
-    retries: int = 0
-    memory: int = 0
-    cpu: float = 0.0
-
-    @property
-    def per_second(self) -> float:
-        return self.units / self.seconds if self.seconds else 0.0
+    per_second: float
+    latencies: Sequence[float]
+    retries: int
+    memory: int
+    cpu: float
 
     def percentile(self, share: float) -> float:
         """The latency that `share` of the goes did not exceed, in seconds."""
@@ -134,10 +134,10 @@ def _work(client: Client, step: Step, start: float, seconds: float, steps: int) 
     latencies: list[float] = []
     units, before = 0, client.retries
     gc.collect()
-    cpu = time.process_time()
     time.sleep(max(0.0, start - time.monotonic()))
-    end, now = start + seconds, time.monotonic()
-    while now < end and (not steps or len(latencies) < steps):
+    cpu = time.process_time()
+    began = now = time.monotonic()
+    while True:  # at least once: a starved client may come late
         done = step()
         after = time.monotonic()
         if not done:
@@ -145,9 +145,11 @@ def _work(client: Client, step: Step, start: float, seconds: float, steps: int) 
         latencies.append(after - now)
         units += done
         now = after
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        if now - began >= seconds or len(latencies) == steps:
+            break
     cpu = time.process_time() - cpu
-    return units, now - start, latencies[-_SAMPLE:], client.retries - before, memory, cpu
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return units, now - began, latencies[-_SAMPLE:], client.retries - before, memory, cpu
 
 
 class Clients:
@@ -165,6 +167,7 @@ class Clients:
         return Run(
             sum(one[0] for one in done),
             max(one[1] for one in done),
+            sum(one[0] / one[1] for one in done if one[1]),
             [latency for one in done for latency in one[2]],
             sum(one[3] for one in done),
             max(one[4] for one in done),
@@ -193,7 +196,10 @@ def _answer(pipe: Connection, seconds: float) -> Any:
 @contextmanager
 def clients(count: int, make: MakeClient, **options: Any) -> Generator[Clients]:
     """`count` processes that each call `make(number, **options)`; gone at the end of the block."""
-    spawning = multiprocessing.get_context("spawn")
+    # Forked from a process that has imported everything and opened nothing: sixteen interpreters that start at once
+    # would take longer than a round.
+    spawning = multiprocessing.get_context("forkserver")
+    spawning.set_forkserver_preload(["__main__", make.__module__])
     pipes: list[Connection] = []
     processes = []
     try:

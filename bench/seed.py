@@ -163,8 +163,8 @@ def add_orders(cursor: Any, buyers: str, settled_tenths: int) -> int:
     cursor.execute("SELECT COALESCE(MAX(id), 0) FROM orders")
     last = cursor.fetchone()[0]
     cursor.execute(
-        "INSERT INTO orders (id, account_id, order_no, content_hash, channel, status, member_id, buyer_openid, paid_fen,"
-        " refunded_fen, shipping_fen, shipping_refunded_fen, rule_id, uplines, paid_at, created_at)"
+        "INSERT INTO orders (id, account_id, order_no, content_hash, channel, status, member_id, buyer_openid,"
+        " paid_fen, refunded_fen, shipping_fen, shipping_refunded_fen, rule_id, uplines, paid_at, created_at)"
         " SELECT number, 1, CONCAT('S', number), SHA2(number, 256), 'api', 'paid', id, openid,"
         ' 1000 + MOD(CRC32(number), 50000), 0, 0, 0, 1, CONCAT(\'{"bound_at":null,"chain":[\','
         " COALESCE((SELECT GROUP_CONCAT(CONCAT('[', level, ',', ancestor_id, ',\"\",\"\"]') ORDER BY level)"

@@ -7,6 +7,7 @@ derived.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,9 +26,7 @@ from domain.models import (
     Commission,
     Hold,
     Member,
-    Notice,
     Order,
-    OrderLine,
     Posting,
     Refund,
     RefundLine,
@@ -208,25 +207,40 @@ def _between(query: Any, column: Any, above: int, last: int) -> Any:
     return query.where(column > above, column <= last)
 
 
+# Plain rows: as objects of the ORM, a million postings took minutes.
+_ORDERS = Sql(
+    "SELECT id, order_no, status, member_id, rule_id, uplines, paid_fen, refunded_fen, shipping_refunded_fen"
+    " FROM orders WHERE id > ? AND id <= ?"
+)
+_LINES = Sql(
+    "SELECT order_id, line_no, paid_fen, refunded_fen, terms FROM order_line"
+    " WHERE order_id > ? AND order_id <= ?"
+)
+_COMMISSIONS = Sql(
+    "SELECT id, order_id, line_no, level, member_id, base_fen, rate_bps, share_bps, amount_fen, clawed_fen, status"
+    " FROM commission WHERE order_id > ? AND order_id <= ?"
+)
+_TAKEN = Sql(
+    "SELECT b.refund_id, b.commission_id, b.amount_fen, b.from_bucket"
+    " FROM clawback b JOIN commission c ON c.id = b.commission_id WHERE c.order_id > ? AND c.order_id <= ?"
+)
+_POSTINGS = Sql("SELECT posting_key, member_id, amount_fen FROM posting WHERE posting_key IN (??)")
+_NOTICES = Sql("SELECT notice_key FROM notice WHERE notice_key IN (??)")
+
+
 def _check_orders(session: Session, report: Report, progress: Progress) -> None:
+    rule_ids = set(session.scalars(select(Rule.id)))
     for above, last in _chunks(session, Order.id):
-        orders = list(session.scalars(_between(select(Order), Order.id, above, last)))
-        lines = _by(
-            session.scalars(_between(select(OrderLine), OrderLine.order_id, above, last)),
-            "order_id",
-        )
-        rows = _by(
-            session.scalars(_between(select(Commission), Commission.order_id, above, last)),
-            "order_id",
-        )
-        taken = _by(
-            session.scalars(_between(_CLAWBACKS, Commission.order_id, above, last)), "commission_id"
-        )
+        orders = _ORDERS(session, above, last).all()
+        lines = _by(_LINES(session, above, last), "order_id")
+        rows = _by(_COMMISSIONS(session, above, last), "order_id")
+        taken = _by(_TAKEN(session, above, last), "commission_id")
         posted = _posted(session, [row for group in rows.values() for row in group], taken)
         refunded_by = _refunded(session, above, last)
         refused = _refused(session, [row for group in rows.values() for row in group])
         for order in orders:
-            _check_order(session, report, order, lines.get(order.id, []), rows.get(order.id, []))
+            version = _version(session, report, order, rule_ids)
+            _check_order(report, order, version, lines.get(order.id, []), rows.get(order.id, []))
             _check_refunds(report, order, lines.get(order.id, []), refunded_by)
         for group in rows.values():
             for row in group:
@@ -238,7 +252,6 @@ def _check_orders(session: Session, report: Report, progress: Progress) -> None:
         _check_notices(session, report, [row for group in rows.values() for row in group])
         report.count("orders", len(orders))
         report.count("commissions", sum(len(group) for group in rows.values()))
-        session.expunge_all()  # a chunk in memory, not the books
         progress("orders", report.counts["orders"])
     report.compare(
         "plan", "commissions without an order", 0,
@@ -258,11 +271,11 @@ def _by(rows: Iterable[Any], attribute: str) -> dict[int, list[Any]]:
 
 
 def _check_order(
-    session: Session,
     report: Report,
-    order: Order,
-    lines: Sequence[OrderLine],
-    rows: Sequence[Commission],
+    order: Any,
+    version: RuleVersion | None,
+    lines: Sequence[Any],
+    rows: Sequence[Any],
 ) -> None:
     """The order's amounts are those of its lines, and its commissions those of the plan of its snapshot."""
     name = f"order/{order.order_no}"
@@ -270,7 +283,6 @@ def _check_order(
     report.compare("order_lines", name, amounts, (order.paid_fen, order.refunded_fen))
     expected: list[Share] = []
     if order.member_id is not None and order.status in {"paid", "completed"}:
-        version = _version(session, report, order)
         own = own_in(order.uplines, order.member_id)
         shares = plan(version, order.member_id, uplines_in(order.uplines), plan_lines(lines), own)
         expected = [one for _, one in earners_of(shares)]
@@ -285,17 +297,16 @@ def _check_order(
     report.compare("plan", name, planned, stored)
 
 
-def _version(session: Session, report: Report, order: Order) -> RuleVersion | None:
+def _version(
+    session: Session, report: Report, order: Any, rule_ids: set[int]
+) -> RuleVersion | None:
     """The rule of the order; None, and a difference, when there is no such rule."""
     if order.rule_id is None:
         return None
-    if session.get(Rule, order.rule_id) is None:
+    if order.rule_id not in rule_ids:
         report.differs("plan", f"order/{order.order_no}", f"rule/{order.rule_id}", None)
         return None
     return get_version(session, order.rule_id)
-
-
-_CLAWBACKS: Final = select(Clawback).join(Commission, Commission.id == Clawback.commission_id)
 
 
 def _refunded(
@@ -322,8 +333,8 @@ def _refunded(
 
 def _check_refunds(
     report: Report,
-    order: Order,
-    lines: Sequence[OrderLine],
+    order: Any,
+    lines: Sequence[Any],
     refunded: dict[tuple[int, int | None], tuple[int, int]],
 ) -> None:
     """What the order says was refunded is what its refunds say, in all and line by line."""
@@ -335,17 +346,17 @@ def _check_refunds(
         report.compare("order_refunds", f"{name} line {line.line_no}", expected, line.refunded_fen)
 
 
-def _key(taken: Clawback) -> str:
+def _key(taken: Any) -> str:
     verb = "void" if taken.from_bucket == ledger.FROZEN else "clawback"
     return f"{verb}-{taken.refund_id}-{taken.commission_id}"
 
 
-def _keys(row: Commission) -> tuple[str, str]:
+def _keys(row: Any) -> tuple[str, str]:
     return f"accrue-{row.order_id}-{row.line_no}-{row.level}", f"settle-{row.id}"
 
 
 def _posted(
-    session: Session, rows: Sequence[Commission], taken: dict[int, list[Clawback]]
+    session: Session, rows: Sequence[Any], taken: dict[int, list[Any]]
 ) -> dict[str, tuple[int, int]]:
     """(member, amount) of the postings that these commissions and their claw-backs should have, by key."""
     keys = [key for row in rows for key in _keys(row)]
@@ -356,15 +367,12 @@ def _posted(
 def _postings_by_key(session: Session, keys: Sequence[str]) -> dict[str, tuple[int, int]]:
     found: dict[str, tuple[int, int]] = {}
     for start in range(0, len(keys), CHUNK):
-        query = select(Posting.posting_key, Posting.member_id, Posting.amount_fen)
-        for key, member_id, amount in session.execute(
-            query.where(Posting.posting_key.in_(keys[start : start + CHUNK]))
-        ):
+        for key, member_id, amount in _POSTINGS.among(session, (), keys[start : start + CHUNK]):
             found[key] = member_id, amount
     return found
 
 
-def _refused(session: Session, rows: Sequence[Commission]) -> dict[int, int]:
+def _refused(session: Session, rows: Sequence[Any]) -> dict[int, int]:
     """What a person's refusal took from each of these commissions, from the postings of its hold; 0 when that posting
     is missing."""
     voided = [row.id for row in rows if row.status == "voided"]
@@ -380,9 +388,9 @@ def _refused(session: Session, rows: Sequence[Commission]) -> dict[int, int]:
 
 def _check_commission(
     report: Report,
-    row: Commission,
+    row: Any,
     refunded: dict[int, int],
-    taken: Sequence[Clawback],
+    taken: Sequence[Any],
     posted: dict[str, tuple[int, int]],
     refused: int | None,
 ) -> None:
@@ -408,17 +416,20 @@ def _check_commission(
     report.compare("status", name, alive if left else gone[alive], row.status)
 
 
-def _check_notices(session: Session, report: Report, rows: Sequence[Commission]) -> None:
+def _check_notices(session: Session, report: Report, rows: Sequence[Any]) -> None:
     """Everybody who earned by an order was to be told."""
     _check_told(session, report, {f"accrued-{row.order_id}-{row.member_id}" for row in rows})
 
 
-def _check_told(session: Session, report: Report, wanted: set[str]) -> None:
+def _check_told(session: Session, report: Report, keys: set[str]) -> None:
+    wanted = sorted(keys)
     known: set[str] = set()
     for start in range(0, len(wanted), CHUNK):
-        part = sorted(wanted)[start : start + CHUNK]
-        known |= set(session.scalars(select(Notice.notice_key).where(Notice.notice_key.in_(part))))
-    for key in sorted(wanted - known):
+        found = _NOTICES.among(session, (), wanted[start : start + CHUNK])
+        known.update(row.notice_key for row in found)
+    for key in wanted:
+        if key in known:
+            continue
         report.differs("notices", key, "a notice", None)
 
 
@@ -563,7 +574,6 @@ _FIGURES = Sql(
     f"SELECT member_id, level, {_TALLY_SUMS} FROM tally"
     " WHERE member_id > ? AND member_id <= ? GROUP BY member_id, level"
 )
-_DROP_FIGURES = Sql("DELETE FROM tally WHERE member_id > ? AND member_id <= ?")
 _ADD_FIGURES = Sql(
     f"INSERT INTO tally (member_id, level, folded, {', '.join(COLUMNS)})"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -571,7 +581,9 @@ _ADD_FIGURES = Sql(
 _RELATIONS = Sql(
     "SELECT descendant_id, level, ancestor_id FROM relation WHERE descendant_id > ? AND descendant_id <= ?"
 )
-_DROP_RELATIONS = Sql("DELETE FROM relation WHERE descendant_id > ? AND descendant_id <= ?")
+_DROP_RELATION = Sql(
+    "DELETE FROM relation WHERE descendant_id = ? AND level = ? AND ancestor_id = ?"
+)
 _ADD_RELATION = Sql("INSERT INTO relation (descendant_id, level, ancestor_id) VALUES (?, ?, ?)")
 
 
@@ -580,8 +592,9 @@ def members_check(
 ) -> Report:
     """Prove the tree: no cycle, `relation` is the closure of `referrer_id`, `tally` what the rows amount to.
 
-    With `repair` the closure and the figures are rebuilt where they differ (the caller commits); the report still
-    names what was wrong. Cycles are never repaired: which binding is the wrong one is for people to say.
+    With `repair` the closure and the figures are mended where they differ (the caller commits); the report still
+    names what was wrong. Doors that write meanwhile lose nothing when `session` is a `Database.snapshot`: what differed
+    at that instant is what is added. Cycles are never repaired: which binding is the wrong one is for people to say.
     """
     report = Report(counts={"members": 0})
     referrers = {
@@ -589,8 +602,9 @@ def members_check(
     }
     for member_id in _in_cycles(referrers):
         report.differs("cycles", f"member/{member_id}", "no cycle", "own upline")
+    everybody = sorted(referrers)
     for above, last in _chunks(session, Member.id):
-        ids = [member_id for member_id in referrers if above < member_id <= last]
+        ids = everybody[bisect_right(everybody, above) : bisect_right(everybody, last)]
         _check_relations(session, report, referrers, ids, above, last, repair)
         report.count("members", len(ids))
         progress("closure", report.counts["members"])
@@ -642,9 +656,9 @@ def _check_relations(
         report.differs(
             "closure", f"member/{member_id}", f"level {level} under {ancestor_id}", stands
         )
-    if repair and expected != found:
-        _DROP_RELATIONS(session, above, last)
-        _ADD_RELATION.many(session, sorted(expected))
+    if repair:  # only what differs: friends may be joining meanwhile
+        _DROP_RELATION.many(session, sorted(found - expected))
+        _ADD_RELATION.many(session, sorted(expected - found))
 
 
 def _purchases(session: Session) -> dict[tuple[int, int], Figures]:
@@ -684,15 +698,15 @@ def _check_figures(
         (member_id, level): Figures(*(int(value) for value in values))
         for member_id, level, *values in _FIGURES(session, above, last)
     }
-    wrong = False
-    for key in sorted(expected.keys() | found.keys()):
+    missing = []
+    for member_id, level in sorted(expected.keys() | found.keys()):
+        key = member_id, level
         right, stored = expected.get(key, Figures()), found.get(key, Figures())
-        wrong |= right != stored
-        report.compare("figures", f"member/{key[0]} level {key[1]}", str(right), str(stored))
-    if repair and wrong:
-        _DROP_FIGURES(session, above, last)
-        rows = [
-            (member_id, level, 1, *(getattr(figures, column) for column in COLUMNS))
-            for (member_id, level), figures in sorted(expected.items())
-        ]
-        _ADD_FIGURES.many(session, rows)
+        report.compare("figures", f"member/{member_id} level {level}", str(right), str(stored))
+        if right != stored:
+            lacks = (getattr(right, column) - getattr(stored, column) for column in COLUMNS)
+            missing.append((member_id, level, 0, *lacks))
+    if repair:
+        _ADD_FIGURES.many(
+            session, missing
+        )  # a row like any other: nothing written meanwhile is lost

@@ -33,13 +33,19 @@ RESTART_SECONDS: Final = 1.0
 _log = logging.getLogger(__name__)
 
 
-class _Worker(SimpleWorker):
+class QueueWorker(SimpleWorker):
     """Tells the job in hand when the process has been asked to end: RQ itself would wait for it in silence."""
 
     stopping: threading.Event
 
     def handle_warm_shutdown_request(self) -> None:
         self.stopping.set()
+
+    def check_for_suspension(self, burst: bool) -> None:
+        """RQ asks this before each job. A signal that came while it was starting had no handler of RQ's to tell it."""
+        if self.stopping.is_set():
+            raise StopRequested
+        super().check_for_suspension(burst)
 
 
 def work(queue: str) -> None:
@@ -70,7 +76,9 @@ def _work_once(here: Process, queue: str, url: str) -> None:
         signal.signal(number, stop)  # until RQ sets its own, and after it left them behind
     connection = connect(url)
     try:
-        worker = _Worker([queue_named(queue, connection)], connection=connection, serializer="json")
+        worker = QueueWorker(
+            [queue_named(queue, connection)], connection=connection, serializer="json"
+        )
         worker.log_job_description = False
         worker.stopping = here.stopping
         worker.work(logging_level="WARNING")

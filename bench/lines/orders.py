@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy.orm import Session
 
 from bench import byhand
-from bench.measure import Row, Spread, against, clients, cpu_of, cycle, rates
+from bench.measure import Row, Spread, Step, against, clients, cpu_of, cycle, rates
 from bench.seed import STAR, Place
 from bench.world import World
 from domain import orders
@@ -56,7 +56,7 @@ class Seller:
         self._batch = batch
         self._numbers = (f"B{os.getpid()}-{count}" for count in itertools.count())
         self._lists = {name: cycle(each, number, stride) for name, each in lists.items()}
-        self.sides = {
+        self.sides: dict[str, Step] = {
             "domain": lambda: self._record("distinct", 1),
             "batch": lambda: self._record("distinct", self._batch),
             "hot": lambda: self._record("hot", 1),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session
+
+from domain.db import Sql
 
 
 @dataclass(frozen=True)
@@ -21,17 +24,42 @@ class Sent:
 
 @contextmanager
 def recorded() -> Generator[list[Sent]]:
-    """Every statement of this process while the block runs, on any engine."""
+    """Every statement of this process while the block runs: SQLAlchemy's, and those that go straight to the driver."""
     sent: list[Sent] = []
+    call, among, many = Sql.__call__, Sql.among, Sql.many
+
+    def text_of(statement: Sql, session: Session, values: Sequence[Any] = ()) -> str:
+        dialect = session.get_bind().dialect.name
+        mark = "?" if dialect == "sqlite" else "%s"
+        marks = ",".join([mark] * len(values) or ["NULL"])
+        return statement.text_for(dialect).replace(f"({mark}{mark})", f"({marks})")
 
     def listen(_connection: Any, _cursor: Any, text: str, parameters: Any, *_: Any) -> None:
         sent.append(Sent(text, parameters))
 
+    def _call(self: Sql, session: Session, *params: Any) -> Any:
+        sent.append(Sent(text_of(self, session), params))
+        return call(self, session, *params)
+
+    def _among(self: Sql, session: Session, params: Sequence[Any], values: Iterable[Any]) -> Any:
+        items = list(values)
+        sent.append(Sent(text_of(self, session, items), (*params, *items)))
+        return among(self, session, params, items)
+
+    def _many(self: Sql, session: Session, rows: Sequence[tuple[Any, ...]]) -> int:
+        if rows:
+            sent.append(Sent(text_of(self, session), rows[0]))
+        return many(self, session, rows)
+
     event.listen(Engine, "before_cursor_execute", listen)
-    try:
-        yield sent
-    finally:
-        event.remove(Engine, "before_cursor_execute", listen)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Sql, "__call__", _call)
+        patch.setattr(Sql, "among", _among)
+        patch.setattr(Sql, "many", _many)
+        try:
+            yield sent
+        finally:
+            event.remove(Engine, "before_cursor_execute", listen)
 
 
 def plan_of(session: Session, sent: Sent) -> list[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from domain import bindings, events, members, notices, proof, scenes
 from domain.db import Database
@@ -181,8 +182,8 @@ def test_channels_with_long_alike_names_have_codes_of_their_own(world: World) ->
     labels = ["杂志" * 60 + end for end in "上下"]
     made = {
         world.do(
-            lambda s, label=label: scenes.of_channel(s, world.account.id, label, world.now).code
-        )
+            partial(scenes.of_channel, account_id=world.account.id, label=label, now=world.now)
+        ).code
         for label in labels
     }
     assert len(made) == 2
@@ -403,7 +404,8 @@ def test_new_orders_follow_the_new_binding_and_old_ones_their_snapshot(world: Wo
 
 DAMAGE = {
     "closure row missing": "DELETE FROM relation WHERE level = 2",
-    "closure row too many": "INSERT INTO relation (ancestor_id, level, descendant_id) SELECT MIN(id), 3, MAX(id) FROM member",
+    "closure row too many": "INSERT INTO relation (ancestor_id, level, descendant_id)"
+    " SELECT MIN(id), 3, MAX(id) FROM member",
     "closure level wrong": "UPDATE relation SET level = 3 WHERE level = 2",
     "figures too high": "UPDATE tally SET people = people + 1 WHERE level = 1",
     "figures missing": "DELETE FROM tally",
@@ -427,11 +429,7 @@ def test_members_check_finds_damage_and_repair_mends_it(world: World, damage: st
 def test_members_check_finds_a_cycle_and_does_not_repair_it(world: World) -> None:
     world.people("ann", "bob", "cai", "dan")
     ann, cai = world.id_of("ann"), world.id_of("cai")
-    world.do(
-        lambda s: s.execute(
-            Member.__table__.update().where(Member.id == ann).values(referrer_id=cai)
-        )
-    )
+    world.do(lambda s: s.execute(update(Member).where(Member.id == ann).values(referrer_id=cai)))
     report = world.tree()
     lost = {one["subject"] for one in report.differences if one["check"] == "cycles"}
     assert lost == {f"member/{world.id_of(name)}" for name in ("ann", "bob", "cai")}

@@ -1,4 +1,4 @@
-"""Every query that people or jobs wait for uses an index, on both engines, with some thousand rows and fresh statistics."""
+"""Every query that people or jobs wait for uses an index, on both engines, with some thousand rows and statistics."""
 
 from __future__ import annotations
 

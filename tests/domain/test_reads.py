@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, MultipleResultsFound, NoResultFound
 from sqlalchemy.orm import Session
 
@@ -81,3 +82,24 @@ def test_threads_read_at_once(trees: Database) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_many_rows_are_one_statement_also_with_a_constant_among_the_values(trees: Database) -> None:
+    insert = Sql("INSERT INTO tree (account_id, version) VALUES (?, 7)")
+
+    def inserts(session: Session) -> int:
+        """How many the server has counted on this connection; SQLite has no server."""
+        if trees.is_sqlite:
+            return 0
+        return int(session.execute(text("SHOW SESSION STATUS LIKE 'Com_insert'")).one()[1])
+
+    def add(session: Session) -> tuple[int, int]:
+        before = inserts(session)
+        added = insert.many(session, [(number,) for number in range(10, 720)])
+        return added, inserts(session) - before
+
+    added, statements = trees.transact(add)
+    assert added == 710
+    assert statements <= 2  # 500 rows at once; PyMySQL alone would send 710
+    with trees.reading() as session:
+        assert len(_ALL(session).all()) == 713

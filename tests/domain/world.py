@@ -150,7 +150,7 @@ class World:
 
     def people(self, *names: str) -> None:
         """Followers, each by the code of the one before: people("a", "b", "c") makes a → b → c."""
-        for above, name in itertools.pairwise((None, *names)):
+        for above, name in zip((None, *names[:-1]), names, strict=True):
             self.follow(name, above)
 
     def code_of(self, name: str) -> str:

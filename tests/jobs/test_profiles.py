@@ -49,7 +49,7 @@ def test_an_account_without_open_platform_tells_no_unionid(shop: Shop, process: 
 def test_a_busy_platform_is_asked_again(shop: Shop, process: Process) -> None:
     member = shop.follower("大明")
     ask(shop, member)
-    shop.fault(busy_rate=1.0)
+    shop.fault(busy_rate=1.0, paths=["/cgi-bin/user/info"])
     drain(process, outbox.PROFILE, prepare)
     assert shop.rows("pending")
     shop.fault(busy_rate=0.0)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
 from pathlib import Path
 
+import pytest
 import redis
 
+from jobs.process import Process
+from jobs.queues import connect, queue_named
+from jobs.worker import QueueWorker
 from tests.jobs.conftest import Shop
 
 
@@ -55,6 +61,28 @@ def test_workers_end_when_their_supervisor_was_killed(shop: Shop) -> None:
     children = _children(supervisor.pid)
     supervisor.kill()
     shop.wait_for(lambda: not any(map(_alive, children)))
+
+
+def test_a_signal_while_it_starts_is_not_lost(shop: Shop) -> None:
+    for wait_for_imports in (0.0, 0.3, 0.6, 0.9, 1.2, 1.5):
+        worker = shop.start_worker()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            worker.wait(wait_for_imports)
+        worker.terminate()
+        assert worker.wait(60) in (0, -signal.SIGTERM)
+
+
+def test_a_worker_told_to_end_before_rq_listens_ends(
+    shop: Shop, process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process.stopping.set()
+    with connect(shop.context.settings.redis_url) as connection:
+        worker = QueueWorker(
+            [queue_named("fast", connection)], connection=connection, serializer="json"
+        )
+        worker.stopping = process.stopping
+        monkeypatch.setattr(worker, "_install_signal_handlers", lambda: None)  # pytest has its own
+        worker.work(logging_level="WARNING")  # comes back instead of waiting for a job
 
 
 def test_a_queue_that_does_not_exist_is_refused(shop: Shop) -> None:

@@ -6,11 +6,11 @@ import threading
 from functools import partial
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
-from domain import bindings, members
+from domain import bindings, members, proof
 from domain.db import Database, Sql
-from domain.models import BindingHistory, Relation
+from domain.models import BindingHistory, Relation, Tally
 from tests.domain.world import World
 from tests.races.together import Meeting, met_after, met_before, somebody_waits_for_a_lock, together
 from tests.support.mariadb import MariaDB
@@ -26,13 +26,7 @@ def test_sixteen_threads_bind_eighty_followers_under_one_referrer(world: World) 
 
     def scan(worker: int) -> None:
         for number in range(5):
-            name = f"f-{worker}-{number}"
-            world.database.transact(
-                lambda s, name=name: members.follow(
-                    s, world.account, name, scene_code=code, created=1_800_000_000, push_key=f"k-{name}",
-                    now=world.now,
-                )
-            )  # fmt: skip
+            world.follow(f"f-{worker}-{number}", code=code)
 
     together([partial(scan, worker) for worker in range(16)])
     assert world.summary("hot").levels[1].people == 80
@@ -47,17 +41,7 @@ def test_first_pushes_of_one_follower_at_once_make_one_member(world: World, push
 
     def follow(number: int) -> members.Touch:
         key = "one" if pushes == "the same push" else f"key-{number}"
-        return world.database.transact(
-            lambda s: members.follow(
-                s,
-                world.account,
-                "dan",
-                scene_code=code,
-                created=1_800_000_000,
-                push_key=key,
-                now=world.now,
-            )
-        )
+        return world.follow("dan", code=code, key=key)
 
     touches = together([partial(follow, number) for number in range(8)])
     assert len({touch.member_id for touch in touches}) == 1
@@ -183,13 +167,7 @@ def test_many_friends_join_on_every_level_while_the_team_moves_to_and_fro(world:
 
     def join(name: str) -> None:
         for number in range(6):
-            friend = f"{name}-{number}"
-            world.database.transact(
-                lambda s, friend=friend: members.follow(
-                    s, world.account, friend, scene_code=codes[name], created=1_800_000_000,
-                    push_key=f"k-{friend}", now=world.now,
-                )
-            )  # fmt: skip
+            world.follow(f"{name}-{number}", code=codes[name])
 
     def move() -> None:
         for number in range(6):
@@ -212,6 +190,18 @@ def test_member_who_buys_for_the_first_time_while_being_bound_counts_on_one_side
             [partial(world.record, order), partial(world.scan, f"buyer-{number}", f"ref-{number}")]
         )
         assert world.summary(f"ref-{number}").levels[1].buyers == 1
+    world.check()
+
+
+def test_repair_loses_nothing_that_is_written_meanwhile(world: World) -> None:
+    world.people("ann", "bob")
+    world.do(lambda s: s.execute(delete(Tally)))
+    with world.database.snapshot() as session:
+        assert not proof.members_check(session).ok  # the first read chooses the instant
+        world.follow("cai", "bob")
+        world.pay("bob", 10_000)
+        proof.members_check(session, repair=True)
+        session.commit()
     world.check()
 
 

@@ -231,17 +231,26 @@ def test_two_settlements_beside_refunds_and_new_orders(world: World) -> None:
     for order in due:
         world.complete(order)
     world.later(days=8)
-    settled = together(
+
+    def refund(fen: int, *order_nos: str) -> None:
+        for order_no in order_nos:
+            world.refund(order_no, {1: fen})
+
+    def buy() -> None:
+        for _ in range(10):
+            world.pay("dan", 500)
+
+    one, two, *_ = together(
         [
-            lambda: world.settle(7),
-            lambda: world.settle(5),
-            lambda: [world.refund(order, {1: 1_000}) for order in due[::2]] and 0,
-            lambda: [world.refund(order, {1: 2_997}) for order in due[1::4]] and 0,
-            lambda: [world.pay("dan", 500) for _ in range(10)] and 0,
+            partial(world.settle, 7),
+            partial(world.settle, 5),
+            partial(refund, 1_000, *due[::2]),
+            partial(refund, 2_997, *due[1::4]),
+            buy,
         ]
     )
     world.settle()
-    assert sum(settled) <= 72
+    assert one + two <= 72
     assert {state for order in due for state in world.states(order)} <= {
         "settled",
         "voided",
@@ -328,11 +337,11 @@ def test_reading_folded_and_fresh_rows_in_two_statements_would_be_wrong(world: W
     """Why `members.summary` is one SELECT: between two of them a fold moves rows from one to the other."""
     world.follow("ann")
     add_to_tally(world, people=5)
-    part = Sql("SELECT COALESCE(SUM(people), 0) FROM tally WHERE folded = ?")
+    part = Sql("SELECT COALESCE(SUM(people), 0) AS people FROM tally WHERE folded = ?")
     with world.database.reading() as session:
-        folded = part(session, 1).scalar_one()
+        folded = part(session, 1).one().people
         world.fold()
-        fresh = part(session, 0).scalar_one()
+        fresh = part(session, 0).one().people
     assert folded + fresh == 0
     assert world.summary("ann").levels[1].people == 5
 
@@ -342,7 +351,10 @@ def test_fold_that_meets_another_raises_and_changes_nothing(
 ) -> None:
     world.follow("ann")
     add_to_tally(world, people=5)
-    monkeypatch.setattr(tally, "_OF_MEMBERS", Sql(f"SELECT 999999 AS id, member_id, level, {', '.join(COLUMNS)} FROM tally WHERE member_id IN (??)"))  # fmt: skip
+    gone = Sql(
+        f"SELECT 999999 AS id, member_id, level, {', '.join(COLUMNS)} FROM tally WHERE member_id IN (??)"
+    )
+    monkeypatch.setattr(tally, "_OF_MEMBERS", gone)
     with pytest.raises(FoldedBySomebodyElse):
         world.do(tally.fold)
     assert world.summary("ann").levels[1].people == 5
@@ -373,7 +385,7 @@ def test_four_claimers_never_hold_a_row_twice(
     def drain() -> list[int]:
         mine: list[int] = []
         while token := world.do(lambda s: outbox.claim(s, outbox.NOTICE, world.now, limit=25)):
-            mine += [row.id for row in world.look(lambda s, token=token: outbox.claimed(s, token))]
+            mine += [row.id for row in world.look(partial(outbox.claimed, token=token))]
         return mine
 
     held = [row for part in together([drain] * 4) for row in part]

@@ -12,8 +12,8 @@ from tests.support.waiting import until
 T = TypeVar("T")
 
 
-def together(calls: Sequence[Callable[[], T]]) -> list[T]:
-    """Run the calls in a thread each, all starting at one instant; their answers in order. The first error is raised."""
+def together(calls: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Run the calls in a thread each, starting at one instant; their answers in order. The first error is raised."""
     start = threading.Barrier(len(calls))
     answers: list[Any] = [None] * len(calls)
     errors: list[BaseException] = []
@@ -22,7 +22,7 @@ def together(calls: Sequence[Callable[[], T]]) -> list[T]:
         try:
             start.wait(30)
             answers[place] = calls[place]()
-        except BaseException as error:  # noqa: BLE001 - carried over to the test, which raises it
+        except BaseException as error:  # whatever it is, the test raises it
             errors.append(error)
 
     threads = [threading.Thread(target=run, args=(place,)) for place in range(len(calls))]
