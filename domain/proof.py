@@ -377,7 +377,7 @@ def _postings_by_key(session: Session, keys: Sequence[str]) -> dict[str, tuple[i
     return found
 
 
-def _refused(session: Session, rows: Sequence[Commission]) -> dict[int, int]:
+def _refused(session: Session, rows: Sequence[Any]) -> dict[int, int]:
     """What a person's refusal took from each of these commissions, from the postings of its hold; 0 when that posting
     is missing."""
     voided = [row.id for row in rows if row.status == "voided"]

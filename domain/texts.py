@@ -163,6 +163,11 @@ TEXTS: Final[Mapping[str, str]] = MappingProxyType(
         "mute.off": "好的，有新朋友和新佣金会通知您。\n不想收就回复「退订」。",
         "poster.coming": "正在制作您的海报，马上就发给您。",
         "poster.suspended": "您的推广资格已暂停，现在不能制作海报。有疑问请联系客服。",
+        # --- warnings for the merchant (platform.md 13)
+        "warning.registration": (
+            "拉新奖励按人头给钱。微信公告（2015-02-26、2016-09-12）把按发展下线人数计酬列为违规，账号可能被限制功能直至永久封禁；"
+            "《禁止传销条例》第七条也禁止以发展人员数量计酬。请先咨询法律意见，金额和每日上限由您自负其责。"
+        ),
         # --- promoters
         "promoter.applied": "收到您的推广申请，审核后会通知您。",
         "promoter.waiting": "您的推广申请正在审核，请稍等。",

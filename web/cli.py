@@ -39,6 +39,7 @@ from domain.menu import default_menu
 from domain.repair import repair_members
 from domain.rules import Terms
 from domain.secrets import Unreadable
+from domain.texts import TEXTS
 from web.api import answers
 from web.current import context
 from wechat.api import create_menu
@@ -233,7 +234,10 @@ def set_account(slug: str, changes: tuple[str, ...]) -> dict[str, Any]:
         session.refresh(row)
         return _shown(row)
 
-    return _database().transact(change)
+    shown = _database().transact(change)
+    if wanted.get("registration_reward_fen"):
+        click.echo(TEXTS["warning.registration"], err=True)
+    return shown
 
 
 def _setting(text: str) -> tuple[str, Any]:

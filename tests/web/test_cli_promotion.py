@@ -176,3 +176,12 @@ def test_clues_and_grades_come_over_the_api(
     other = shop.post("/orders", {**order, "ship_to_hash": "c" * 44})
     assert other.status == 409
     assert json.dumps(other.body)
+
+
+def test_switching_registration_rewards_on_shows_the_warning(
+    account: OpenAccount, flask: Any
+) -> None:
+    on = flask("account", "set", "tea", "registration_reward_fen=100")
+    assert done(on)["settings"]["registration_reward_fen"] == 100
+    assert "按人头" in on.stderr
+    assert "按人头" not in flask("account", "set", "tea", "registration_reward_fen=0").stderr
