@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from domain import audit, disputes, proof
 from domain.db import Database
-from domain.models import APPEND_ONLY
+from domain.models import APPEND_ONLY, GradeHistory, WithdrawalApproval
 from tests.domain.world import World
 from tests.support.databases import Schemas
 
@@ -227,6 +227,18 @@ def run(session: Session, statement: str) -> None:
     session.connection().exec_driver_sql(statement)
 
 
+def _decide(session: Session, world: World) -> None:
+    """A row in each table that only people's decisions write to."""
+    session.add(
+        GradeHistory(
+            account_id=world.account.id, member_id=1, seq=1, from_grade="", to_grade="gold", reason="x",
+            actor="staff/1", at=world.now,
+        )
+    )  # fmt: skip
+    session.add(WithdrawalApproval(withdrawal_id=1, round=1, actor="staff/1", at=world.now))
+    session.flush()
+
+
 @pytest.mark.parametrize("table", APPEND_ONLY)
 def test_database_refuses_to_change_append_only_rows(world: World, table: str) -> None:
     live_through_everything(world)
@@ -240,6 +252,7 @@ def test_database_refuses_to_change_append_only_rows(world: World, table: str) -
             s, world.account, "ann", "不对", push_key="m1", now=world.now
         )
     )
+    world.do(partial(_decide, world=world))
     with world.database.reading() as session:
         statements = list(_statements(table, session))
     for statement in statements:
