@@ -399,7 +399,7 @@ COMMANDS: Final = (
     Command("为什么", why, "help.why", argument=re.compile(r"\s*([0-9]{1,3})[?？]?")),
     Command("提现进度", withdrawals.progress, "help.withdrawals", aliases=("进度",)),
     Command("提现", withdrawals.withdraw, "help.withdraw", argument=withdrawals.AMOUNT),
-    Command("实名", withdrawals.real_name, argument=withdrawals.NAME),
+    Command("实名", withdrawals.real_name, "help.real_name", argument=withdrawals.NAME),
     Command("排行", ranking, "help.ranking", argument=re.compile(r"\s*([周月总])榜?")),
     Command("我的海报", poster, "help.poster", aliases=("海报",)),
     Command(

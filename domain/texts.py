@@ -213,6 +213,7 @@ TEXTS: Final[Mapping[str, str]] = MappingProxyType(
         "help.commissions": "「明细」最近的佣金",
         "help.why": "「为什么」佣金怎么算的",
         "help.withdraw": "「提现 50」提出佣金",
+        "help.real_name": "「实名 张三」大额提现前登记姓名",
         "help.withdrawals": "「提现进度」钱到哪一步了",
         "help.poster": "「我的海报」发给朋友扫码",
         "help.ranking": "「排行」本周佣金榜和邀请榜",
@@ -307,8 +308,8 @@ class Words:
                 values[name.removesuffix("_fen")] = yuan(value)
             elif name in {"at", "confirm_by"}:
                 values[name] = minute(datetime.fromisoformat(value))
-            elif name == "failure":
-                values[name] = self.failure(value)
+            elif name in {"level", "failure"}:
+                values[name] = self(f"level.{value}") if name == "level" else self.failure(value)
             elif name == "signal":
                 values["reason"] = self(f"risk.{value}")
             elif name == "until":

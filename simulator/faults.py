@@ -42,9 +42,7 @@ class Faults:
     pay_error: str = ""  # every call is refused with this code, nothing done
     late_error_rate: float = 0.0  # done, but the answer is HTTP 500 SYSTEM_ERROR
     wrong_signature_rate: float = 0.0  # done, but the answer's signature is somebody else's
-    transfer_stops_at: str = (
-        ""  # ACCEPTED, PROCESSING, TRANSFERING or CANCELING: transfers get no further
-    )
+    transfer_stops_at: str = ""  # ACCEPTED, PROCESSING, …: transfers get no further
     transfer_fails_with: str = ""  # a fail_reason: transfers end in FAIL after the confirmation
     notice_copies: int = 0  # so many more copies of each notice, at the same moment
     notice_delay_seconds: int = 0  # the first notice comes this much later (simulated time)

@@ -272,13 +272,13 @@ def test_parked_refund_waits_for_the_order_of_its_own_account(chain: World) -> N
 
 PAID_OUT = {
     ("withdraw", ledger.AVAILABLE, ledger.WITHDRAWING),
-    ("paid", ledger.WITHDRAWING, ledger.CASH),
+    ("pay_out", ledger.WITHDRAWING, ledger.CASH),
 }
 
 
 @pytest.fixture
 def spend(chain: World, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
-    """spend("cai", 700): the member was paid that much, by the postings of a withdrawal (style.md 3.3)."""
+    """spend("cai", 700): the member was paid that much, by postings like those of a withdrawal."""
     monkeypatch.setattr(proof, "LEGAL_MOVES", proof.LEGAL_MOVES | PAID_OUT)
 
     def pay_out(name: str, fen: int) -> None:

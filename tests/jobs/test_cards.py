@@ -31,6 +31,13 @@ PAYLOADS: dict[str, dict[str, object]] = {
     notices.PROMOTER_REJECTED: {"reason": "资料不全", "at": AT},
     notices.PROMOTER_SUSPENDED: {"reason": "核实", "at": AT},
     notices.PROMOTER_REINSTATED: {"reason": "", "at": AT},
+    notices.WITHDRAWAL_REQUESTED: {"amount_fen": 5000, "net_fen": 5000, "withdrawal": 1, "at": AT},
+    notices.WITHDRAWAL_APPROVED: {"amount_fen": 5000, "net_fen": 5000, "withdrawal": 1, "at": AT},
+    notices.WITHDRAWAL_REJECTED: {"amount_fen": 5000, "net_fen": 5000, "reason": "资料不全", "at": AT},
+    notices.WITHDRAWAL_CONFIRM: {"amount_fen": 5000, "net_fen": 4900, "confirm_by": AT, "at": AT},
+    notices.WITHDRAWAL_REMIND: {"amount_fen": 5000, "net_fen": 4900, "confirm_by": AT, "at": AT},
+    notices.WITHDRAWAL_PAID: {"amount_fen": 5000, "net_fen": 4900, "withdrawal": 1, "at": AT},
+    notices.WITHDRAWAL_FAILED: {"amount_fen": 5000, "net_fen": 5000, "failure": "OTHER", "at": AT},
     notices.RISK_ALERT: {"kind": "churn", "signal": 1, "member": 2, "evidence": {}, "holds": True, "at": AT},
 }  # fmt: skip
 
