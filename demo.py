@@ -82,7 +82,7 @@ GUIDE: Final = (
         "text": "看 Alice 收到佣金通知，再点「我的收益」",
         "user": ALICE,
         "does": "template",
-        "what": "佣金到账",
+        "what": "12.80",  # not the card of the first friend's order, which may come after the guide
     },
 )
 
@@ -124,6 +124,7 @@ class Place:
             "BANYAN_SERVER__HOST": HOST,
             "BANYAN_SERVER__PORT": str(self.port),
             "BANYAN_SERVER__WORKERS": "1",
+            "BANYAN_SERVER__THREADS": "4",
             "BANYAN_SERVER__PUBLIC_URL": self.product,
             "BANYAN_WECHAT__API_BASE": self.simulator,
             "BANYAN_WECHAT__MP_BASE": self.simulator,

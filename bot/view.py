@@ -21,7 +21,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from bot import push as pushes
 from bot import spool
 from bot.known import Known, KnownAccounts
-from bot.push import Malformed, Push
+from bot.push import Malformed, Push, TooEarly
 from bot.robot import SUCCESS, WrongEnvelope, read_xml, reply_to, robot
 from bot.touches import Journal
 from bot.visit import DONE, Answer, Visit
@@ -106,8 +106,11 @@ def receive(slug: str) -> Response:
     try:
         reply = robot.answer(message, visit)
         ANSWERED.inc()
-    except Exception:  # whatever failed, the push itself must not be lost
-        _log.exception("a push of account %s is spooled", slug)
+    except Exception as error:  # whatever failed, the push itself must not be lost
+        if isinstance(error, TooEarly):  # no fault of anybody's: the next replay finds its row
+            _log.info("a push of account %s came before its row: %s", slug, error)
+        else:
+            _log.exception("a push of account %s is spooled", slug)
         _keep(door, slug, now, push)
         reply = str(reply_to(push, _sorry(push, known)).render()).strip()
     if reply == SUCCESS:
