@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from domain import scenes
 from domain.bindings import display_name
-from domain.db import to_json
+from domain.db import is_duplicate, to_json
 from domain.errors import Invalid
 from domain.models import Account, Member, Poster, QrTicket, Scene
 from domain.secrets import short_digest
@@ -105,16 +106,20 @@ def keep(session: Session, shown: Facts, media_id: str, expires_at: datetime) ->
     """Remember the picture that was uploaded; it takes the place of the member's earlier one."""
     if shown.ticket_id is None:
         raise Invalid("a poster needs a ticket")
-    session.merge(
-        Poster(
-            member_id=shown.member_id,
-            qr_ticket_id=shown.ticket_id,
-            fingerprint=shown.fingerprint,
-            media_id=media_id,
-            media_expires_at=expires_at,
-        )
-    )
-    session.flush()
+    picture = {
+        "qr_ticket_id": shown.ticket_id,
+        "fingerprint": shown.fingerprint,
+        "media_id": media_id,
+        "media_expires_at": expires_at,
+    }
+    try:
+        with session.begin_nested():
+            session.merge(Poster(member_id=shown.member_id, **picture))
+    except IntegrityError as error:
+        if not is_duplicate(error):
+            raise
+        # Two wishes of one member were drawn at once, and the other was first: the later picture stays.
+        session.execute(update(Poster).where(Poster.member_id == shown.member_id).values(**picture))
 
 
 def forget(session: Session, member_id: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -61,7 +62,12 @@ def _rows_of(place: Place) -> dict[str, list[Any]]:
 @pytest.fixture
 def twins(mariadb: MariaDB) -> tuple[Place, Place]:
     """Two accounts that are alike to the last id."""
-    return make_place(mariadb, 500, _quiet, "ours"), make_place(mariadb, 500, _quiet, "peer")
+    # Each test has twins of its own: they share the server.
+    mark = uuid4().hex[:8]
+    return (
+        make_place(mariadb, 500, _quiet, f"ours_{mark}"),
+        make_place(mariadb, 500, _quiet, f"peer_{mark}"),
+    )
 
 
 def test_both_sides_of_an_order_leave_the_same_rows(twins: tuple[Place, Place]) -> None:
