@@ -39,7 +39,7 @@ check: venv-dev ## everything that CI runs: format, lint, types, imports, tests
 	@.ci/tests --unless-green
 
 bench: venv-dev ## ratios against the peers, as a table and as bench/results/latest.json
-	@tests/services.sh bench
+	@tests/services.sh
 	$(PY) -m bench
 
 migration: venv-dev ## a new migration from the difference between models and migrations: make migration m="add a column"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Brings what the suite needs beside Python packages: MariaDB's server, Chromium, Chinese and emoji fonts.
-# `tests/services.sh bench` also wants wrk. Installs with apt where it may; else says what is missing, and fails.
+# Brings what the suite and the bench need beside Python packages: MariaDB's server, Chromium, Chinese and emoji fonts,
+# wrk. Installs with apt where it may; else says what is missing, and fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . .ci/apt.sh
@@ -16,14 +16,14 @@ missing() { # one Debian package for each thing that is not here
         [ -n "$(fc-list ':lang=zh-cn')" ] || echo fonts-noto-cjk
         [ -n "$(fc-list 'Noto Color Emoji')" ] || echo fonts-noto-color-emoji
     fi
-    if [ "${1:-}" = bench ]; then command -v wrk >/dev/null || echo wrk; fi
+    command -v wrk >/dev/null || echo wrk
 }
 
-packages=$(missing "$@")
+packages=$(missing)
 [ -n "$packages" ] || exit 0
 # shellcheck disable=SC2086  # a list
 apt_install $packages || true
-packages=$(missing "$@")
+packages=$(missing)
 [ -z "$packages" ] || {
     echo "Missing, and not installable from here: $(echo $packages)" >&2
     echo "(names of Debian packages; install them or what your system calls them, and run this again)" >&2
