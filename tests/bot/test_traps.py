@@ -153,7 +153,8 @@ def test_w8_a_reply_says_that_it_is_xml(chat: Chat) -> None:
     assert chat.say("anna", "帮助").response.mimetype == "application/xml"
 
 
-@pytest.mark.parametrize("seconds", [-301, 301, -86_400])
+# The future one has seconds to spare: the exact edge is tests/wechat/test_signing.py, where no clock goes on.
+@pytest.mark.parametrize("seconds", [-301, 330, -86_400])
 def test_w9_old_and_future_signatures_are_refused(chat: Chat, seconds: int) -> None:
     reply = chat.push(GOOD, timestamp=chat.now_seconds + seconds)
     assert reply.status == 403
