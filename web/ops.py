@@ -116,7 +116,7 @@ class _Collector(Collector):
         yield _gauge("banyan_payout_alarms", "Withdrawals that a person has to look at.",
                      ["alarm"], {(name,): rows for name, rows in payouts["alarm"].items()})  # fmt: skip
         spool = self._context.settings.data.dir / "spool"
-        files = sum(1 for each in spool.glob("*") if each.is_file()) if spool.is_dir() else 0
+        files = sum(1 for _ in spool.glob("*.json"))  # not the lock, nor a file half written
         yield _gauge("banyan_spool_files", "Pushes on this machine that wait for the database.",
                      [], {(): files})  # fmt: skip
         seen: dict[tuple[str, ...], float] = {

@@ -49,7 +49,8 @@ def test_metrics_count_what_waits(merchant: Merchant, account: OpenAccount, shop
     shop.post("/orders", order("A1"))
     spool = merchant.context.settings.data.dir / "spool"
     spool.mkdir(parents=True)
-    (spool / "push").write_text("x")
+    (spool / "push.json").write_text("x")
+    (spool / "lock").touch()
     merchant.move_clock(minutes=10)
     found = figures(shop.client)
     assert found[("banyan_outbox_rows", "pending", "notice")] == before + 3
