@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from sqlalchemy import CheckConstraint
 
 from app import COMMANDS
+from domain.models import Base
 from migrations import diagram
 
 ROOT = Path(__file__).parent.parent
 READMES = ("README.md", "README.zh-CN.md")
+PAGES = (*READMES, "docs/operations.md")
 
 
 def _text(name: str) -> str:
@@ -35,8 +38,8 @@ def test_paths_in_the_readme_exist(name: str) -> None:
     assert missing in ([], ["config.toml"])  # the file that an operator makes
 
 
-@pytest.mark.parametrize("name", READMES)
-def test_commands_in_the_readme_exist(name: str) -> None:
+@pytest.mark.parametrize("name", PAGES)
+def test_commands_that_a_page_names_exist(name: str) -> None:
     targets = set(re.findall(r"^([a-z-]+):", _text("Makefile"), re.MULTILINE))
     assert set(re.findall(r"(?:`|    )make ([a-z-]+)", _text(name))) <= targets
     app = Flask(__name__)
@@ -53,13 +56,12 @@ def test_both_readmes_name_the_same_commands() -> None:
     first, second = (
         set(
             re.findall(
-                r"(?:make|flask) [a-z-]+(?: [a-z]+)?", re.sub(r"[^\x00-\x7f]", " ", _text(name))
+                r"(?:`|    )(?:\.venv/bin/)?(make [a-z-]+|flask [a-z]+(?: [a-z]+)?)", _text(name)
             )
         )
         for name in READMES
     )
-    named = {one for one in first | second if one.split()[0] == "flask"}
-    assert {one for one in named if one not in first or one not in second} == set()
+    assert first == second
 
 
 def test_words_of_the_glossary_are_those_of_the_domain() -> None:
@@ -68,3 +70,16 @@ def test_words_of_the_glossary_are_those_of_the_domain() -> None:
         path.read_text(encoding="utf-8").lower() for path in (ROOT / "domain").rglob("*.py")
     )
     assert [word for word in words if word != "code" and word not in source] == []
+
+
+def test_states_of_the_glossary_are_those_that_the_tables_allow() -> None:
+    rows = re.findall(r"^\| `(\w+)` \S+ \| (.+) \|$", _text("docs/glossary.md"), re.MULTILINE)
+    assert rows
+    for table, states in rows:
+        allowed = [
+            set(re.findall(r"'(\w+)'", str(constraint.sqltext)))
+            for constraint in Base.metadata.tables[table].constraints
+            if isinstance(constraint, CheckConstraint)
+            and re.match(r"(status|state) IN", str(constraint.sqltext))
+        ]
+        assert allowed == [set(re.findall(r"`(\w+)`", states))], table

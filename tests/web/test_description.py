@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
 from tests.web.shop import Shop, order
+
+ROOT: Final = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -33,6 +37,17 @@ def test_it_names_every_view_and_nothing_else(shop: Shop, description: Any) -> N
     assert views == {
         (method, path) for path, item in description["paths"].items() for method in item
     }
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
+def test_the_readme_names_calls_that_exist(page: str, description: Any) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = re.findall(r"^    (GET|PUT|POST) +(/api/v1/\S+)", text, re.MULTILINE)
+    assert named
+    served = {
+        (method.upper(), path) for path, item in description["paths"].items() for method in item
+    }
+    assert set(named) - served == set()
 
 
 def test_every_call_is_signed_has_words_and_one_shape_of_error(description: Any) -> None:
