@@ -24,7 +24,7 @@ from sqlalchemy import CursorResult, Engine, create_engine, event
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, MultipleResultsFound, NoResultFound
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import NullPool, PoolProxiedConnection
+from sqlalchemy.pool import PoolProxiedConnection
 
 from domain.errors import Busy
 
@@ -520,8 +520,3 @@ class Database:
         """Close every pooled connection (before a fork, at the end of a process)."""
         self.engine.dispose()
         self._reader.dispose()
-
-
-def lone_connection(url: str) -> Engine:
-    """An engine that keeps no connection: for migrations and one-off administration."""
-    return create_engine(url, poolclass=NullPool)
