@@ -1,6 +1,6 @@
 """What a follower can say or tap: one table for menu keys and keywords.
 
-A new command is a function and a line in `COMMANDS`, with its sentence `help.<…>` in domain/texts.py.
+A new command is a function and a line in `COMMANDS`, with its sentence `help.<…>` in domain/texts/.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from migrations import append_only, default_differs
 
 
 def _render_item(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[False]:
-    """A migration must not change its meaning when domain/models.py does, so it never names the models' types."""
+    """A migration must not change its meaning when domain/models/ does, so it never names the models' types."""
     if kind != "type":
         return False
     if isinstance(item, Instant):

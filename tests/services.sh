@@ -8,6 +8,8 @@ PATH=$PATH:/usr/sbin:/usr/local/sbin
 
 missing() { # one Debian package for each thing that is not here
     command -v mariadbd >/dev/null && command -v mariadb-install-db >/dev/null || echo mariadb-server-core
+    # mariadb-install-db calls it; the server's package does not bring it along
+    command -v my_print_defaults >/dev/null || echo mariadb-client-core
     command -v chromium >/dev/null || command -v chromium-browser >/dev/null ||
         command -v google-chrome >/dev/null || echo chromium
     if ! command -v fc-list >/dev/null; then
