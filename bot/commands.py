@@ -12,19 +12,21 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
-from bot import withdrawals
+from bot import inbox, withdrawals
 from bot.visit import Answer, Picture, Visit
 from domain import disputes, explain, members, outbox, posters, promoters, reports
 from domain.errors import Invalid
 from domain.members import Summary
 from domain.money import yuan
 from domain.tally import Figures
-from domain.texts import Words, day
+from domain.texts import Words, day, language_named
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`name` is the keyword and the menu key. `argument` matches what may follow it; its first group is handed on."""
+    """`name` is the keyword and the menu key, `aliases` are other words for it, in every language. `argument` matches
+    what may follow any of them; its first group is handed on. `meets`: its own statement tells how to speak to the
+    sender, so nothing is asked before it runs."""
 
     name: str
     run: Callable[[Visit, str], Answer]
@@ -33,26 +35,30 @@ class Command:
     argument: re.Pattern[str] | None = None
     qualification: str = ""
     """Shown in the help of accounts with this qualification only."""
+    meets: bool = False
 
 
 def answer(visit: Visit, said: str, kind: str) -> Answer:
-    """Run the command that was said or tapped, else find the merchant's own reply, else say something kind."""
+    """Run the command that was said or tapped, else find the merchant's own reply, else say something kind. What no
+    channel could tell the follower stands below the answer of a command."""
     plain = said.strip()
     found = _find(plain)
     visit.note(kind, found[0].name if found else "")
-    if found is not None:
-        command, argument = found
-        return command.run(visit, argument)
-    return visit.keywords.find(plain) or visit.words("fallback")
+    if found is None:
+        return visit.keywords.find(plain) or visit.words("fallback")
+    command, argument = found
+    if not command.meets:
+        _ = visit.greeting  # asked now, because a command may need words inside its transaction
+    return inbox.below(visit, command.run(visit, argument))
 
 
 def _find(plain: str) -> tuple[Command, str] | None:
     exact = _BY_WORD.get(plain.casefold())
     if exact is not None:
         return exact, ""
-    for command in _WITH_ARGUMENT:
-        if plain.startswith(command.name) and command.argument is not None:
-            match = command.argument.fullmatch(plain, len(command.name))
+    for word, command in _WITH_ARGUMENT:
+        if plain[: len(word)].casefold() == word and command.argument is not None:
+            match = command.argument.fullmatch(plain, len(word))
             if match is not None:
                 return command, match[1]
     return None
@@ -82,7 +88,7 @@ def earnings(visit: Visit, _argument: str) -> Answer:
     words = visit.words
     total = _total(visit, summary)
     all_levels = summary.total
-    levels = "，".join(
+    levels = words("list.comma").join(
         f"{words(f'level.{level}')} {summary.levels[level].people}" for level in _levels(visit)
     )
     text = words(
@@ -150,6 +156,7 @@ def _summary(visit: Visit) -> Summary:
         found = visit.read(read)
     if found is None:
         raise LookupError("a member who has just joined is not there")
+    visit.meet(found.lang, found.unread)
     return found
 
 
@@ -221,12 +228,16 @@ def why(visit: Visit, argument: str) -> Answer:
 # --- ranking and disputes --------------------------------------------------------------------------------------------
 
 LEADERS: Final = 5
-_PERIODS: Final = {"": reports.WEEK, "周": reports.WEEK, "月": reports.MONTH, "总": reports.ALL}
+_PERIODS: Final = {
+    "": reports.WEEK, "周": reports.WEEK, "週": reports.WEEK, "week": reports.WEEK,
+    "月": reports.MONTH, "month": reports.MONTH,
+    "总": reports.ALL, "總": reports.ALL, "all": reports.ALL,
+}  # fmt: skip
 
 
 def ranking(visit: Visit, argument: str) -> Answer:
     """排行 [月|总]: the first five of both rankings, one's own place, and the change since the period before."""
-    period, words = _PERIODS[argument], visit.words
+    period, words = _PERIODS[argument.casefold()], visit.words
     account_id, openid, now = visit.account.id, visit.push.openid, visit.now
 
     def read(session: Session) -> list[str]:
@@ -339,23 +350,41 @@ def nickname(visit: Visit, argument: str) -> Answer:
         return visit.words("nickname.help")
 
 
-def mute(visit: Visit, _argument: str) -> Answer:
-    """退订: no notices any more."""
-    return _set_muted(visit, True, "mute.on")
+def mute(visit: Visit, argument: str) -> Answer:
+    """退订: no notices any more; 退订 活动: no promotions."""
+    return _set_muted(visit, True, argument)
 
 
-def unmute(visit: Visit, _argument: str) -> Answer:
-    """订阅: notices again."""
-    return _set_muted(visit, False, "mute.off")
+def unmute(visit: Visit, argument: str) -> Answer:
+    """订阅: notices again; 订阅 活动: promotions."""
+    return _set_muted(visit, False, argument)
 
 
-def _set_muted(visit: Visit, muted: bool, text_key: str) -> Answer:
+def _set_muted(visit: Visit, muted: bool, promotions: str) -> Answer:
+    change = members.set_promotions_muted if promotions else members.set_muted
+
     def work(session: Session) -> None:
         join(session, visit)
-        members.set_muted(session, visit.account.id, visit.push.openid, muted)
+        change(session, visit.account.id, visit.push.openid, muted)
 
     visit.transact(work)
-    return visit.words(text_key)
+    state = "on" if muted else "off"
+    return visit.words(f"mute.promotions_{state}" if promotions else f"mute.{state}")
+
+
+def language(visit: Visit, argument: str) -> Answer:
+    """语言 X: what is said to this follower is in X from now on; alone it tells how to change it."""
+    lang = language_named(argument)
+    if lang is None:
+        return visit.words("language.now", language=visit.words("language.name"))
+
+    def work(session: Session) -> None:
+        join(session, visit)
+        members.set_language(session, visit.account.id, visit.push.openid, lang)
+
+    visit.transact(work)
+    visit.meet(lang, visit.greeting.unread)
+    return visit.words("language.done", language=visit.words("language.name"))
 
 
 def poster(visit: Visit, _argument: str) -> Answer:
@@ -392,33 +421,45 @@ def helping(visit: Visit, _argument: str) -> Answer:
 
 # --- the table ------------------------------------------------------------------------------------------------------
 
+_TEXT: Final = r"[\s:：]+"
+_PROMOTIONS: Final = re.compile(r"\s*(活动|活動|推广|推廣|promotions?)", re.IGNORECASE)
+
 COMMANDS: Final = (
-    Command("我的团队", team, "help.team", aliases=("团队",)),
-    Command("我的收益", earnings, "help.earnings", aliases=("收益", "余额")),
-    Command("明细", history, "help.commissions"),
-    Command("为什么", why, "help.why", argument=re.compile(r"\s*([0-9]{1,3})[?？]?")),
-    Command("提现进度", withdrawals.progress, "help.withdrawals", aliases=("进度",)),
-    Command("提现", withdrawals.withdraw, "help.withdraw", argument=withdrawals.AMOUNT),
-    Command("实名", withdrawals.real_name, "help.real_name", argument=withdrawals.NAME),
-    Command("排行", ranking, "help.ranking", argument=re.compile(r"\s*([周月总])榜?")),
-    Command("我的海报", poster, "help.poster", aliases=("海报",)),
+    Command("我的团队", team, "help.team", ("团队", "我的團隊", "團隊", "my team", "team"), meets=True),
     Command(
-        "昵称", nickname, "help.nickname", argument=re.compile(r"[\s:：]+(.{1,200})", re.DOTALL)
+        "我的收益", earnings, "help.earnings",
+        ("收益", "余额", "餘額", "my earnings", "earnings", "balance"), meets=True,
+    ),
+    Command("明细", history, "help.commissions", ("明細", "details", "commissions")),
+    Command("为什么", why, "help.why", ("為什麼", "why"), re.compile(r"\s*([0-9]{1,3})[?？]?")),
+    Command("提现进度", withdrawals.progress, "help.withdrawals", ("进度", "提現進度", "進度", "progress")),
+    Command(
+        "提现", withdrawals.withdraw, "help.withdraw", ("提現", "提領", "withdraw"), withdrawals.AMOUNT
+    ),
+    Command("实名", withdrawals.real_name, "help.real_name", ("實名", "real name"), withdrawals.NAME),
+    Command(
+        "排行", ranking, "help.ranking", ("ranking",),
+        re.compile(r"\s*([周週月总總]|week|month|all)榜?", re.IGNORECASE),
+    ),
+    Command("我的海报", poster, "help.poster", ("海报", "我的海報", "海報", "my poster", "poster")),
+    Command(
+        "昵称", nickname, "help.nickname", ("暱稱", "nickname"), re.compile(_TEXT + "(.{1,200})", re.DOTALL)
     ),
     Command(
-        "申请推广",
-        apply,
-        "help.apply",
-        aliases=("我要推广",),
-        argument=re.compile(r"[\s:：]+(.{1,190})", re.DOTALL),
-        qualification=promoters.BY_APPROVAL,
+        "申请推广", apply, "help.apply", ("我要推广", "申請推廣", "我要推廣", "apply"),
+        re.compile(_TEXT + "(.{1,190})", re.DOTALL), qualification=promoters.BY_APPROVAL,
     ),
-    Command("申诉", dispute, "help.dispute", argument=re.compile(r"[\s:：]+(\S.*)", re.DOTALL)),
-    Command("退订", mute, "help.mute", aliases=("td",)),
-    Command("订阅", unmute),
-    Command("帮助", helping, "help.help", aliases=("help", "?", "？", "菜单")),
-)
+    Command("申诉", dispute, "help.dispute", ("申訴", "dispute"), re.compile(_TEXT + r"(\S.*)", re.DOTALL)),
+    Command("退订", mute, "help.mute", ("td", "退訂", "unsubscribe"), _PROMOTIONS),
+    Command("订阅", unmute, "", ("訂閱", "subscribe"), _PROMOTIONS),
+    Command("语言", language, "help.language", ("語言", "language"), re.compile(r"[\s:：]*(\S{1,20})")),
+    Command(
+        "帮助", helping, "help.help", ("help", "?", "？", "菜单", "幫助", "說明", "選單", "menu")
+    ),
+)  # fmt: skip
 _BY_WORD: Final = {
     word.casefold(): command for command in COMMANDS for word in (command.name, *command.aliases)
 }
-_WITH_ARGUMENT: Final = tuple(command for command in COMMANDS if command.argument is not None)
+_WITH_ARGUMENT: Final = tuple(
+    (word, command) for word, command in _BY_WORD.items() if command.argument is not None
+)

@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 from bot import commands
 from bot.push import TooEarly
 from bot.visit import DONE, Answer, Visit
-from domain import events, members, orders, outbox
+from domain import events, members, notices, orders, outbox, subscriptions
+from domain.db import is_key
 from domain.members import Touch
 
 UNKNOWN: Final = Counter("banyan_pushes_unknown", "Pushes of a kind that nothing here answers")
@@ -136,7 +137,8 @@ def on_media(visit: Visit) -> Answer:
 
 # --- what WeChat reports --------------------------------------------------------------------------------------------
 
-_DELIVERY: Final = {"success": "delivered", "failed:user block": "blocked"}
+DELIVERED: Final = "delivered"
+_DELIVERY: Final = {"success": DELIVERED, "failed:user block": "blocked"}
 
 
 def on_template_result(visit: Visit) -> Answer:
@@ -146,30 +148,104 @@ def on_template_result(visit: Visit) -> Answer:
     return DONE
 
 
-def on_subscription_result(visit: Visit) -> Answer:
-    """subscribe_msg_sent_event: what became of subscription notices; one or several in a push."""
-    results = {
-        str(item.get("MsgID")): "delivered" if item.get("ErrorCode") == "0" else "failed"
-        for item in visit.push.list_of("SubscribeMsgSentEvent")
-    }
-    _delivered(visit, results)
-    return DONE
-
-
 def _delivered(visit: Visit, results: dict[str, str]) -> None:
-    """Mark the messages. The push may be faster than the worker that writes the message's number down."""
+    """Mark the messages. The push may be faster than the worker that writes the message's number down. What was not
+    shown goes on by the next channel."""
 
     def work(session: Session) -> list[str]:
-        return [
-            number
-            for number, delivery in results.items()
-            if not outbox.delivered(session, visit.account.id, number, delivery, visit.now)
-            and not outbox.is_delivered(session, visit.account.id, number)
-        ]
+        missing = []
+        for number, delivery in results.items():
+            row = (
+                None
+                if delivery == DELIVERED
+                else outbox.find_sent(session, visit.account.id, number)
+            )
+            if outbox.delivered(session, visit.account.id, number, delivery, visit.now):
+                if row is not None:
+                    notices.not_shown(session, row, visit.now)
+            elif not outbox.is_delivered(session, visit.account.id, number):
+                missing.append(number)
+        return missing
 
     missing = visit.transact(work)
     if missing:
         raise TooEarly(f"no message has the number {', '.join(missing)}")
+
+
+def on_subscription_answer(visit: Visit) -> Answer:
+    """subscribe_msg_popup_event: which templates were allowed, once each. No answer is expected."""
+    answers = _answers(visit, "SubscribeMsgPopupEvent")
+    visit.transact(
+        lambda session: subscriptions.record_answers(
+            session,
+            visit.account.id,
+            visit.push.openid,
+            answers,
+            push_key=visit.push.key,
+            now=visit.now,
+        )
+    )
+    return DONE
+
+
+def on_subscription_change(visit: Visit) -> Answer:
+    """subscribe_msg_change_event: templates that were switched off in WeChat's settings."""
+    answers = _answers(visit, "SubscribeMsgChangeEvent")
+    visit.transact(
+        lambda session: subscriptions.record_rejections(
+            session,
+            visit.account.id,
+            visit.push.openid,
+            answers,
+            push_key=visit.push.key,
+            now=visit.now,
+        )
+    )
+    return DONE
+
+
+def _answers(visit: Visit, field: str) -> list[tuple[str, str]]:
+    """(template, accept or reject), one or several in a push."""
+    return [
+        (str(item.get("TemplateId")), str(item.get("SubscribeStatusString")).lower())
+        for item in visit.push.list_of(field)
+        if is_key(str(item.get("TemplateId")))
+    ]
+
+
+def on_subscription_result(visit: Visit) -> Answer:
+    """subscribe_msg_sent_event: what became of subscription notices; one or several in a push. One that no message of
+    ours is waiting for is looked for once more, by the spool; then another system of the merchant's has sent it."""
+    push, account_id, now = visit.push, visit.account.id, visit.now
+
+    def work(session: Session) -> list[str]:
+        member_id = members.ids_of(session, account_id, [push.openid]).get(push.openid, 0)
+        early = []
+        for item in push.list_of("SubscribeMsgSentEvent"):
+            template_id, code = str(item.get("TemplateId")), _number(item.get("ErrorCode"))
+            number = notices.subscription_number(member_id, template_id)
+            row = outbox.find_sent(session, account_id, number)
+            if row is None and visit.deadline is not None:
+                early.append(template_id)
+                continue
+            new = subscriptions.record_sent(
+                session, account_id, push.openid, template_id,
+                msg_id=str(item.get("MsgID")), error_code=code, ours=row is not None, now=now,
+            )  # fmt: skip
+            if new and row is not None:
+                outbox.tell_delivery(session, row.id, DELIVERED if code == 0 else "failed", now)
+                if code:
+                    notices.not_shown(session, row, now)
+        return early
+
+    if early := visit.transact(work):
+        raise TooEarly(f"no message of {', '.join(early)} is waiting")
+    return DONE
+
+
+def _number(text: object) -> int:
+    """WeChat's error code; a text that is none counts as an unknown failure."""
+    return int(text) if isinstance(text, str) and text.isdecimal() else -1
 
 
 def on_info_modified(visit: Visit) -> Answer:

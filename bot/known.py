@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import Lock
 from typing import Final
@@ -33,9 +34,14 @@ class Known:
 
     account: OpenAccount
     envelope: Envelope
-    words: Words
+    languages: Mapping[str, Words]
     keywords: KeywordTable
     stale_at: float
+
+    @property
+    def words(self) -> Words:
+        """The texts in the account's own language, for when nobody knows the follower's."""
+        return self.languages[self.account.settings.language]
 
 
 class KnownAccounts:
@@ -62,7 +68,7 @@ class KnownAccounts:
             return self._read(slug)
         except DBAPIError:
             _log.warning("the database is away; account %s is served as last known", slug)
-            fields = (known.account, known.envelope, known.words, known.keywords)
+            fields = (known.account, known.envelope, known.languages, known.keywords)
             self._known[slug] = Known(*fields, stale_at=time.monotonic() + KEEP_SECONDS)
             return known
         finally:
@@ -82,7 +88,7 @@ class KnownAccounts:
         return Known(
             account,
             Envelope(account.token, account.aes_key, account.app_id),
-            Words(texts.overrides_of(session, account.id)),
+            texts.words_of(session, account.id),
             KeywordTable(replies.all_of(session, account.id)),
             stale_at=time.monotonic() + KEEP_SECONDS,
         )

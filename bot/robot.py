@@ -260,6 +260,16 @@ def _subscription_result(message: Message) -> Answer:
     return handlers.on_subscription_result(message.visit)
 
 
+@robot.on(SubscribeMsgPopupEvent)
+def _subscription_answer(message: Message) -> Answer:
+    return handlers.on_subscription_answer(message.visit)
+
+
+@robot.on(SubscribeMsgChangeEvent)
+def _subscription_change(message: Message) -> Answer:
+    return handlers.on_subscription_change(message.visit)
+
+
 @robot.on(UserInfoModifiedEvent)
 def _info_modified(message: Message) -> Answer:
     return handlers.on_info_modified(message.visit)
@@ -273,8 +283,6 @@ def _authorization_gone(message: Message) -> Answer:
 
 @robot.on(MassSendJobFinishEvent)
 @robot.on(PublishJobFinishEvent)
-@robot.on(SubscribeMsgPopupEvent)
-@robot.on(SubscribeMsgChangeEvent)
 @robot.location_event
 @robot.scancode_push
 @robot.pic_sysphoto

@@ -25,7 +25,7 @@ from typing import Any, Final
 from sqlalchemy.orm import Session
 
 from context import Context
-from domain import events, members
+from domain import events, members, windows
 
 FOLDER: Final = "touches"
 _OPEN: Final = ".open"
@@ -149,11 +149,13 @@ class _Write:
             account_id: members.ids_of(session, account_id, wanted)
             for account_id, wanted in sorted(openids.items())
         }
-        return events.record_touches(
+        touches = [
+            (account_id, push_key, kind, ids[account_id].get(openid), None, detail or None,
+             datetime.fromtimestamp(created, UTC))
+            for account_id, push_key, kind, openid, detail, created in self._rows
+        ]  # fmt: skip
+        windows.record(
             session,
-            [
-                (account_id, push_key, kind, ids[account_id].get(openid), None, detail or None,
-                 datetime.fromtimestamp(created, UTC))
-                for account_id, push_key, kind, openid, detail, created in self._rows
-            ],
-        )  # fmt: skip
+            [(each[0], each[3], each[2], each[6]) for each in touches if each[3] is not None],
+        )
+        return events.record_touches(session, touches)

@@ -100,7 +100,7 @@ def receive(slug: str) -> Response:
     except Malformed as error:
         raise Refused(400, "malformed") from error
     visit = Visit(
-        push, known.account, known.words, known.keywords,
+        push, known.account, known.languages, known.keywords,
         door.context.callback_database, door.journal, now, door.context.keyring, deadline,
     )  # fmt: skip
     try:

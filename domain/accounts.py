@@ -17,9 +17,11 @@ from domain.db import to_json
 from domain.errors import Conflict, Invalid, NotFound
 from domain.models import Account, Tree
 from domain.secrets import Keyring
+from domain.texts import LANGUAGES
 
 MODES: Final = ("plain", "compatible", "safe")
 BIND_POLICIES: Final = ("first_touch", "protected", "last_touch")
+DIGESTS: Final = ("off", "daily", "weekly")
 QUALIFICATIONS: Final = ("everyone", "approved", "first_order", "spent")
 
 RISK_LIMITS: Final[Mapping[str, int]] = MappingProxyType(
@@ -82,6 +84,11 @@ class Settings:
     second_above_fen: larger ones need two different people.
     chain_people_alert: a team of three levels with more people than this is named in the compliance record.
     payout_method: "wechat" (商家转账) or "offline" (a person pays by bank and enters the proof).
+    language: of followers who have chosen none: zh-CN, zh-TW or en.
+    digest: "off" tells commissions of levels 2 and 3 like others; "daily" and "weekly" (Mondays) merge them into one
+    message at `digest_hour`, Beijing's.
+    quiet_from, quiet_until: Beijing's hours between which nothing is sent but withdrawals; equal means never.
+    merge_seconds, merge_above: of more than so many messages of a kind within so long, the rest is merged; 0 never.
     """
 
     bind_existing: bool = True
@@ -106,6 +113,13 @@ class Settings:
     audit_above_fen: int = 0
     second_above_fen: int = 500_000
     payout_method: str = "wechat"
+    language: str = "zh-CN"
+    digest: str = "off"
+    digest_hour: int = 20
+    quiet_from: int = 0
+    quiet_until: int = 0
+    merge_seconds: int = 60
+    merge_above: int = 3
     chain_people_alert: int = 30
     linked_apps: tuple[str, ...] = field(default=())
     qualification: str = "everyone"
@@ -130,6 +144,11 @@ class Settings:
                 ("shortfall", made.shortfall in {"debt", "capped", "absorbed"}),
                 ("max_total_bps", 0 < made.max_total_bps <= 10_000),
                 ("payout_method", made.payout_method in {"wechat", "offline"}),
+                ("language", made.language in LANGUAGES),
+                ("digest", made.digest in DIGESTS),
+                ("digest_hour", made.digest_hour in range(24)),
+                ("quiet_from", made.quiet_from in range(24)),
+                ("quiet_until", made.quiet_until in range(24)),
                 ("qualification", made.qualification in QUALIFICATIONS),
                 ("alert_webhook", _is_webhook(made.alert_webhook)),
                 ("risk", _are_limits(made.risk)),

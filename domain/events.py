@@ -19,6 +19,7 @@ VIEW: Final = "view"
 TEXT: Final = "text"
 BUY: Final = "buy"
 BIND_REFUSED: Final = "bind_refused"
+SUBSCRIPTION: Final = "subscription"
 
 _INSERT = Sql(
     "INSERT INTO event (account_id, push_key, kind, member_id, scene_id, detail, at) VALUES (?, ?, ?, ?, ?, ?, ?)"

@@ -21,6 +21,7 @@ from domain.errors import Invalid, NotFound
 from domain.models import Identity, Member, Relation
 from domain.secrets import Keyring, random_code
 from domain.tally import Changes, Figures
+from domain.texts import LANGUAGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class Summary:
     referrer_id: int | None
     available_fen: int
     withdrawing_fen: int
+    lang: str
+    unread: bool
     levels: dict[int, Figures] = field(default_factory=dict)
 
     @property
@@ -76,13 +79,15 @@ _PERSON_LOCKED = Sql(
     sqlite=f"SELECT {_PERSON_COLUMNS} FROM member WHERE account_id = ? AND openid = ?",
 )
 _SUMMARY = Sql(
-    "SELECT m.id, m.code, m.nickname, m.status, m.muted, m.referrer_id, b.available_fen, b.withdrawing_fen, t.level,"
+    "SELECT m.id, m.code, m.nickname, m.status, m.muted, m.referrer_id, b.available_fen, b.withdrawing_fen,"
+    " m.lang, m.unread, t.level,"
     " SUM(t.people) AS people, SUM(t.following) AS following, SUM(t.buyers) AS buyers, SUM(t.orders) AS orders,"
     " SUM(t.spent_fen) AS spent_fen, SUM(t.refunded_fen) AS refunded_fen, SUM(t.earned_fen) AS earned_fen,"
     " SUM(t.frozen_fen) AS frozen_fen"
     " FROM member m LEFT JOIN balance b ON b.member_id = m.id LEFT JOIN tally t ON t.member_id = m.id"
     " WHERE m.account_id = ? AND m.openid = ?"
-    " GROUP BY m.id, m.code, m.nickname, m.status, m.muted, m.referrer_id, b.available_fen, b.withdrawing_fen, t.level"
+    " GROUP BY m.id, m.code, m.nickname, m.status, m.muted, m.referrer_id, b.available_fen, b.withdrawing_fen,"
+    " m.lang, m.unread, t.level"
 )
 
 
@@ -117,12 +122,12 @@ def summary(session: Session, account_id: int, openid: str) -> Summary | None:
     first = rows[0]
     result = Summary(
         first.id, first.code, first.nickname, first.status, bool(first.muted), first.referrer_id,
-        int(first.available_fen or 0), int(first.withdrawing_fen or 0),
+        int(first.available_fen or 0), int(first.withdrawing_fen or 0), first.lang, bool(first.unread),
         {level: Figures() for level in range(1, PAID_LEVELS + 1)},
     )  # fmt: skip
     for row in rows:
         if row.level is not None:
-            result.levels[row.level] = Figures(*map(int, row[9:17]))
+            result.levels[row.level] = Figures(*map(int, row[11:19]))
     return result
 
 
@@ -143,9 +148,11 @@ class Recipient:
     openid: str
     following: bool
     muted: bool
+    lang: str = ""
+    """Empty: the account's."""
 
 
-_RECIPIENTS = Sql("SELECT id, openid, following, muted FROM member WHERE id IN (??)")
+_RECIPIENTS = Sql("SELECT id, openid, following, muted, lang FROM member WHERE id IN (??)")
 
 
 def recipients(session: Session, member_ids: Sequence[int]) -> dict[int, Recipient]:
@@ -154,7 +161,8 @@ def recipients(session: Session, member_ids: Sequence[int]) -> dict[int, Recipie
         return {}
     rows = _RECIPIENTS.among(session, (), sorted(set(member_ids)))
     return {
-        row.id: Recipient(row.id, row.openid, bool(row.following), bool(row.muted)) for row in rows
+        row.id: Recipient(row.id, row.openid, bool(row.following), bool(row.muted), row.lang)
+        for row in rows
     }
 
 
@@ -488,12 +496,49 @@ def set_unionid(session: Session, member_id: int, unionid: str) -> None:
     session.execute(update(Member).where(Member.id == member_id).values(unionid=unionid))
 
 
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What an answer in the chat must know of a follower: their language (empty: the account's), and whether notices
+    wait for them."""
+
+    lang: str
+    unread: bool
+
+
+_GREETING = Sql("SELECT lang, unread FROM member WHERE account_id = ? AND openid = ?")
+
+
+def greeting(session: Session, account_id: int, openid: str) -> Greeting:
+    """How to speak to this follower, in one statement; a stranger is spoken to like everybody."""
+    row = _GREETING(session, account_id, openid).one_or_none()
+    return Greeting("", False) if row is None else Greeting(row.lang, bool(row.unread))
+
+
+def set_language(session: Session, account_id: int, openid: str, lang: str) -> None:
+    """语言: what the chat, notices and pages say is in `lang` from now on; empty: the account's. Raises `Invalid`,
+    `NotFound`."""
+    if lang and lang not in LANGUAGES:
+        raise Invalid("no such language", lang=lang, languages=list(LANGUAGES))
+    query = update(Member).where(Member.account_id == account_id, Member.openid == openid)
+    if not changed(session.execute(query.values(lang=lang))):
+        raise NotFound("no such member", openid=openid)
+
+
 def set_muted(session: Session, account_id: int, openid: str, muted: bool) -> None:
-    """退订 / 订阅: whether notices are sent; the inbox keeps them all the same."""
+    """退订 / 订阅: whether anything is sent, promotions too; the inbox keeps notices all the same."""
     session.execute(
         update(Member)
         .where(Member.account_id == account_id, Member.openid == openid)
-        .values(muted=muted)
+        .values(muted=muted, promotions_muted=muted)
+    )
+
+
+def set_promotions_muted(session: Session, account_id: int, openid: str, muted: bool) -> None:
+    """退订 活动 / 订阅 活动: whether promotions (broadcasts) are sent; notices are not concerned."""
+    session.execute(
+        update(Member)
+        .where(Member.account_id == account_id, Member.openid == openid)
+        .values(promotions_muted=muted)
     )
 
 

@@ -71,14 +71,17 @@ def post(account: OpenAccount, row: Claimed) -> None:
 def send_cards(process: Process, account: OpenAccount, row: Claimed) -> bool:
     """A card to each staff openid; False without a template for it. One who no longer follows is passed over."""
     sender = notify.sender_of(process, account.id)
-    if isinstance(sender, str) or notices.RISK_ALERT not in sender.template_ids:
+    route = None if isinstance(sender, str) else sender.route(notices.TEMPLATE, notices.RISK_ALERT)
+    if isinstance(sender, str) or route is None:
         return False
-    template_id = sender.template_ids[notices.RISK_ALERT]
-    data = sender.data(notices.RISK_ALERT, row.payload)
+    payload = {**row.payload, "occasion": notices.RISK_ALERT}
+    data = sender.data(notices.TEMPLATE, route, payload)
     for openid in account.settings.alert_openids:
         client_id = short_digest(f"{row.key} {openid}")
         try:
-            api.send_template(sender.client, openid, template_id, data, client_msg_id=client_id)
+            api.send_template(
+                sender.client, openid, route.template_id, data, client_msg_id=client_id
+            )
         except RecipientRefused:
             continue  # the others must hear of it all the same
     return True

@@ -54,6 +54,7 @@ WORDS = {
     43001: "require GET method",
     43002: "require POST method",
     43004: "require subscribe",
+    43101: "user refuse to accept the msg",
     43116: "this template is restricted",
     44001: "empty media data",
     44002: "empty post data",

@@ -94,6 +94,58 @@ class People:
         else:
             self._postman.push(account, contact, fields)
 
+    def answer_popup(
+        self, account: Account, user: User, answers: list[tuple[str, str]], scene: int
+    ) -> Push:
+        """Answer the pop-up of a page: accept allows one message of a template, reject none."""
+        contact = self._world.contact_of(account, user)
+        with self._world.lock:
+            for template_id, status in answers:
+                if status == "accept":
+                    contact.subscriptions[template_id] = contact.subscriptions.get(template_id, 0) + 1
+        listed = [
+            {"TemplateId": template, "SubscribeStatusString": status, "PopupScene": scene}
+            for template, status in answers
+        ]
+        told = {"SubscribeMsgPopupEvent": {"List": listed if len(listed) > 1 else listed[0]}}
+        return self._event(account, contact, "subscribe_msg_popup_event", **told)
+
+    def reject_subscriptions(self, account: Account, user: User, templates: list[str]) -> Push:
+        """Switch templates off in WeChat's settings: nothing that was allowed is left."""
+        contact = self._world.contact_of(account, user)
+        with self._world.lock:
+            for template_id in templates:
+                contact.subscriptions[template_id] = 0
+        listed = [
+            {"TemplateId": template, "SubscribeStatusString": "reject"} for template in templates
+        ]
+        told = {"SubscribeMsgChangeEvent": {"List": listed if len(listed) > 1 else listed[0]}}
+        return self._event(account, contact, "subscribe_msg_change_event", **told)
+
+    def finish_subscription(
+        self, account: Account, contact: Contact, template_id: str, msgid: int
+    ) -> None:
+        """Tell what became of a subscription notice, some time after it was accepted."""
+        faults = self._world.faults
+        if faults.happens(faults.finish_lost_rate):
+            return
+        code = faults.subscription_errcode
+        result = {
+            "TemplateId": template_id,
+            "MsgID": msgid,
+            "ErrorCode": code,
+            "ErrorStatus": "failed" if code else "success",
+        }
+        fields = self._common(account, contact) | {
+            "MsgType": "event",
+            "Event": "subscribe_msg_sent_event",
+            "SubscribeMsgSentEvent": {"List": result},
+        }
+        if faults.finish_delay_ms:
+            self._postman.push_later(account, contact, fields, faults.finish_delay_ms)
+        else:
+            self._postman.push(account, contact, fields)
+
     def _scanned(self, account: Account, contact: Contact, ticket: Ticket) -> Push:
         credits.grant(self._world, contact, "scan")
         return self._event(account, contact, "SCAN", EventKey=ticket.scene, Ticket=ticket.ticket)

@@ -68,6 +68,7 @@ class Contact:
     credits: dict[str, list[float]] = field(
         default_factory=dict
     )  # kind -> [ends_at, messages left]
+    subscriptions: dict[str, int] = field(default_factory=dict)  # template -> messages allowed
     messages: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -99,6 +100,7 @@ class Account:
     unionid: bool = False  # bound to an open-platform account
     allowed_ips: list[str] = field(default_factory=list)  # empty: no white list
     templates: list[dict[str, str]] = field(default_factory=list)  # empty: any template id is taken
+    subscription_templates: list[dict[str, str]] = field(default_factory=list)
     web_domains: list[str] = field(default_factory=list)  # empty: OAuth may return anywhere
     web_cookie: str = ""  # by which its pages remember a visitor; dropped when another phone comes
     web_cookie_path: str = "/"

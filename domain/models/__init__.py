@@ -22,7 +22,15 @@ from domain.models.members import (
     Tally,
     Tree,
 )
-from domain.models.messages import Notice, NoticeTemplate, Outbox, Reply, TextOverride
+from domain.models.messages import (
+    Notice,
+    NoticeTemplate,
+    Outbox,
+    Reply,
+    ServiceWindow,
+    SubscriptionCredit,
+    TextOverride,
+)
 from domain.models.orders import Order, OrderLine, Product, Refund, RefundLine, Rule
 from domain.models.payouts import Merchant, Withdrawal, WithdrawalApproval
 from domain.models.promotion import (
@@ -92,9 +100,11 @@ __all__ = [
     "RiskSignal",
     "Rule",
     "Scene",
+    "ServiceWindow",
     "Staff",
     "StaffRole",
     "Standing",
+    "SubscriptionCredit",
     "Sweep",
     "Tally",
     "TextOverride",

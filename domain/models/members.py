@@ -36,7 +36,10 @@ from domain.models.base import (
 
 
 class Member(Base):
-    """会员: one follower of one account. `followed_at` is the greatest CreateTime that changed `following`."""
+    """会员: one follower of one account. `followed_at` is the greatest CreateTime that changed `following`.
+
+    `lang` is empty while they take the account's language; `unread`: notices wait for their next visit.
+    """
 
     __tablename__ = "member"
     __table_args__ = (
@@ -71,6 +74,11 @@ class Member(Base):
     unfollowed_at: Mapped[MaybeAt]
     first_paid_at: Mapped[MaybeAt]
     muted: Mapped[bool] = mapped_column(Boolean(create_constraint=False), server_default=false())
+    promotions_muted: Mapped[bool] = mapped_column(
+        Boolean(create_constraint=False), server_default=false()
+    )
+    lang: Mapped[str] = mapped_column(ascii_key(8), server_default="")
+    unread: Mapped[bool] = mapped_column(Boolean(create_constraint=False), server_default=false())
     phone: Mapped[MaybeSealed]
     phone_index: Mapped[MaybeKey64]
     email: Mapped[MaybeSealed]

@@ -70,6 +70,35 @@ def view(call: ControlCall) -> Any:
     return call.pushed(call.room.people.view(call.account(), call.user(), call.text("url")))
 
 
+@calls.add("POST", "/_sim/subscribe")
+def subscribe(call: ControlCall) -> Any:
+    """Answer the pop-up for subscription notices: user, templates (ids), optional answer (accept or reject) and
+    scene. Pushes subscribe_msg_popup_event."""
+    answer = call.text("answer", "accept")
+    if answer not in ("accept", "reject"):
+        raise ControlError("answer must be accept or reject")
+    answers = [(template, answer) for template in _templates(call)]
+    return call.pushed(
+        call.room.people.answer_popup(call.account(), call.user(), answers, call.number("scene", 1))
+    )
+
+
+@calls.add("POST", "/_sim/unsubscribe-notices")
+def unsubscribe_notices(call: ControlCall) -> Any:
+    """Switch subscription notices off in WeChat's settings: user, templates (ids). Pushes
+    subscribe_msg_change_event."""
+    return call.pushed(
+        call.room.people.reject_subscriptions(call.account(), call.user(), _templates(call))
+    )
+
+
+def _templates(call: ControlCall) -> list[str]:
+    found = call.fields.get("templates")
+    if not isinstance(found, list) or not found or not all(isinstance(each, str) for each in found):
+        raise ControlError("templates must be a list of template ids")
+    return found
+
+
 @calls.add("POST", "/_sim/push")
 def push(call: ControlCall) -> Any:
     """Push anything: user, and fields {…} (the common ones are filled in) or xml (sent as it is)."""

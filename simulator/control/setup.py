@@ -25,6 +25,7 @@ _SETTINGS = {
     "unionid": bool,
     "allowed_ips": list,
     "templates": list,
+    "subscription_templates": list,
     "web_domains": list,
     "web_cookie": str,
     "web_cookie_path": str,
@@ -35,7 +36,8 @@ _SETTINGS = {
 def put_account(call: ControlCall) -> Any:
     """Make or change an official account: app_id, secret, token, aes_key, gh_id, name, callback_url,
     mode (plain, compatible, safe); optional: unionid (true: bound to an open-platform account),
-    allowed_ips, web_domains, templates [{template_id, title, content}], web_cookie and web_cookie_path (by which
+    allowed_ips, web_domains, templates and subscription_templates
+    [{template_id, title, content}], web_cookie and web_cookie_path (by which
     its pages remember a visitor: dropped when another phone opens one)."""
     app_id = call.text("app_id")
     settings = {name: call.fields[name] for name in _SETTINGS if name in call.fields}
@@ -183,7 +185,10 @@ def _check(account: Account, settings: dict[str, Any]) -> None:
         raise ControlError(f"mode must be one of {', '.join(MODES)}")
     if mode != "plain" and not _is_aes_key(settings.get("aes_key", account.aes_key)):
         raise ControlError("aes_key must be 43 characters of base64")
-    for template in settings.get("templates", []):
+    for template in [
+        *settings.get("templates", []),
+        *settings.get("subscription_templates", []),
+    ]:
         if not isinstance(template, dict) or not template.get("template_id"):
             raise ControlError("each template needs a template_id")
 
