@@ -13,6 +13,7 @@ import web.cli
 import web.cli_data
 import web.cli_promotion
 import web.cli_tree
+import web.cli_webhooks
 import web.errors
 import web.ops
 import web.pages
@@ -27,6 +28,7 @@ COMMANDS = (
     *web.cli_data.COMMANDS,
     *web.cli_promotion.COMMANDS,
     *web.cli_tree.COMMANDS,
+    web.cli_webhooks.webhook,
     web.payout_cli.merchant,
     web.payout_cli.withdrawal,
     bot.cli.spool_commands,

@@ -119,23 +119,27 @@ class Place:
         }
         config = self.folder / "config.toml"
         config.touch()  # an empty file of our own, so that a config.toml of the user's is not read
-        return inherited | {
-            "BANYAN_CONFIG": str(config),
-            "BANYAN_SERVER__HOST": HOST,
-            "BANYAN_SERVER__PORT": str(self.port),
-            "BANYAN_SERVER__WORKERS": "1",
-            "BANYAN_SERVER__THREADS": "4",
-            "BANYAN_SERVER__PUBLIC_URL": self.product,
-            "BANYAN_WECHAT__API_BASE": self.simulator,
-            "BANYAN_WECHAT__MP_BASE": self.simulator,
-            "BANYAN_WECHAT__OPEN_BASE": self.simulator,
-            "BANYAN_PAY__API_BASE": self.simulator,
-            "BANYAN_SECRETS__KEY_FILE": str(key_file),
-            "BANYAN_DATA__DIR": str(self.folder),
-            "BANYAN_DEMO__ENABLED": "true",
-            "BANYAN_DEMO__CLOCK_FILE": str(self.clock_file),
-            "BANYAN_DEMO__SIMULATOR_URL": self.simulator,
-        }
+        return (
+            inherited
+            | {
+                "BANYAN_CONFIG": str(config),
+                "BANYAN_SERVER__HOST": HOST,
+                "BANYAN_SERVER__PORT": str(self.port),
+                "BANYAN_SERVER__WORKERS": "1",
+                "BANYAN_SERVER__THREADS": "4",
+                "BANYAN_SERVER__PUBLIC_URL": self.product,
+                "BANYAN_WECHAT__API_BASE": self.simulator,
+                "BANYAN_WECHAT__MP_BASE": self.simulator,
+                "BANYAN_WECHAT__OPEN_BASE": self.simulator,
+                "BANYAN_PAY__API_BASE": self.simulator,
+                "BANYAN_SECRETS__KEY_FILE": str(key_file),
+                "BANYAN_DATA__DIR": str(self.folder),
+                "BANYAN_DEMO__ENABLED": "true",
+                "BANYAN_WEBHOOKS__PRIVATE_ADDRESSES": "true",  # whatever is tried out here is on this machine
+                "BANYAN_DEMO__CLOCK_FILE": str(self.clock_file),
+                "BANYAN_DEMO__SIMULATOR_URL": self.simulator,
+            }
+        )
 
 
 # --- the processes --------------------------------------------------------------------------------------------------

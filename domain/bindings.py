@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
-from domain import events, notices
+from domain import events, notices, webhooks
 from domain.accounts import OpenAccount, Settings
 from domain.db import Sql, is_key, to_db
 from domain.tally import Changes
@@ -214,6 +214,11 @@ def set_referrer(
     _HISTORY(
         session, account_id, person.id, person.referrer_id, referrer_id, scene_id, reason, actor, to_db(now), person.id
     )  # fmt: skip
+    subject = {"member": person.id, "referrer": referrer_id, "reason": reason}
+    bound = webhooks.Happened(
+        webhooks.MEMBER_BOUND, f"bound-{person.id}-{now:%Y%m%d%H%M%S%f}", subject
+    )
+    webhooks.tell(session, account_id, [bound], now)
     return None
 
 

@@ -66,7 +66,9 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class _Cause:
+class Cause:
+    """What a posting belongs to; None where it has none of it."""
+
     order_no: str | None = None
     line_no: int | None = None
     level: int | None = None
@@ -122,7 +124,7 @@ def stream(session: Session, member_id: int) -> Iterator[Line]:
 
 
 def _lines(session: Session, rows: Sequence[Posting], balances: tuple[int, int, int]) -> list[Line]:
-    causes = _causes(session, rows)
+    causes = causes_of(session, rows)
     lines = []
     for row in rows:
         frozen, available, withdrawing = (
@@ -130,7 +132,7 @@ def _lines(session: Session, rows: Sequence[Posting], balances: tuple[int, int, 
             for bucket in ledger.MEMBER_BUCKETS
         )
         balances = (balances[0] + frozen, balances[1] + available, balances[2] + withdrawing)
-        cause = causes.get(row.posting_key, _Cause())
+        cause = causes.get(row.posting_key, Cause())
         lines.append(
             Line(
                 row.id, row.at, row.reason, row.amount_fen, row.source, row.destination,
@@ -144,7 +146,7 @@ def _lines(session: Session, rows: Sequence[Posting], balances: tuple[int, int, 
 # --- what a posting belongs to --------------------------------------------------------------------------------------
 
 
-def _causes(session: Session, rows: Sequence[Posting]) -> dict[str, _Cause]:
+def causes_of(session: Session, rows: Sequence[Posting]) -> dict[str, Cause]:
     """Key → cause of these postings. A key names its cause (`settle-<commission>`, `hold-<withdrawal>`, …); the
     postings of another kind have none."""
     keys = {row.posting_key: row.posting_key.split("-") for row in rows}
@@ -159,13 +161,13 @@ def _causes(session: Session, rows: Sequence[Posting]) -> dict[str, _Cause]:
         row = commissions.get(key)
         refund = refunds.get(_number(parts, 1)) if parts[0] in _OF_REFUND else None
         if row is not None:
-            causes[key] = _Cause(
+            causes[key] = Cause(
                 orders.get(row.order_id or 0), row.line_no, row.level, row.id, refund and refund[0]
             )
         elif refund is not None:
-            causes[key] = _Cause(order_no=refund[1], refund_no=refund[0])
+            causes[key] = Cause(order_no=refund[1], refund_no=refund[0])
         elif parts[0] in _OF_WITHDRAWAL:
-            causes[key] = _Cause(payout_no=payouts.get(_number(parts, 1)))
+            causes[key] = Cause(payout_no=payouts.get(_number(parts, 1)))
     return causes
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from domain import audit, ledger, notices, outbox
+from domain import audit, ledger, notices, outbox, webhooks
 from domain.accounts import OpenAccount
 from domain.db import Sql, changed, to_db, to_json
 from domain.errors import Conflict, DomainError, Invalid, NotFound
@@ -331,6 +331,7 @@ def begin(
         if withdrawal.status != APPROVED or withdrawal.method != "wechat":
             raise WrongState("the withdrawal is not to be paid", status=withdrawal.status)
         withdrawal.status, withdrawal.paying_at = PAYING, now
+        _report(session, withdrawal, PAYING, now)
         withdrawal.terms, withdrawal.ask_at = _terms_as_json(terms), now + ASK_FIRST
         session.flush()
     payout = _payout(session, withdrawal, was_paying=was_paying)
@@ -782,6 +783,16 @@ def _tell(session: Session, row: Withdrawal, occasion: str, now: datetime, **mor
     }
     key = _notice_key(row, occasion)
     notices.tell(session, [notices.News(row.account_id, row.member_id, occasion, key, params)], now)
+    _report(session, row, occasion.removeprefix("withdrawal_"), now)
+
+
+def _report(session: Session, row: Withdrawal, step: str, now: datetime) -> None:
+    """The merchant's systems hear of the step too."""
+    if step in webhooks.STEPS:
+        happened = webhooks.Happened(
+            f"withdrawal.{step}", f"withdrawal-{row.id}-{step}-{row.round}", {"withdrawal": row.id}
+        )
+        webhooks.tell(session, row.account_id, [happened], now)
 
 
 def _notice_key(row: Withdrawal, occasion: str) -> str:

@@ -43,6 +43,7 @@ DRAINS: Final = {
     outbox.PROFILE: Errand("profiles", "jobs.profiles.drain_profiles", FAST),
     outbox.PAYOUT: Errand("payouts", "jobs.payouts.drain_payouts", FAST),
     outbox.ALERT: Errand("alerts", "jobs.alerts.drain_alerts", FAST),
+    outbox.WEBHOOK: Errand("webhooks", "jobs.webhooks.drain_webhooks", BULK),
 }
 """Who carries which topic of the outbox."""
 SETTLE: Final = Errand("settle", "jobs.settle.settle_commissions", BULK)

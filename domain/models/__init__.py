@@ -45,6 +45,7 @@ from domain.models.tree import (
     Move,
     Standing,
 )
+from domain.models.webhooks import Webhook, WebhookAttempt
 
 __all__ = [
     "APPEND_ONLY",
@@ -99,6 +100,8 @@ __all__ = [
     "Tally",
     "TextOverride",
     "Tree",
+    "Webhook",
+    "WebhookAttempt",
     "Withdrawal",
     "WithdrawalApproval",
 ]
