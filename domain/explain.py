@@ -261,7 +261,8 @@ def _changes(words: Words, facts: Explanation) -> list[str]:
     if not facts.clawed_fen:
         return []
     if facts.kind == "registration":
-        return [words("why.left", friend=facts.friend)]
+        late = facts.status == "clawed_back"
+        return [words("why.left_settled" if late else "why.left", friend=facts.friend)]
     kept = yuan(facts.amount_fen - facts.clawed_fen)
     return [words("why.taken", taken=yuan(facts.clawed_fen), kept=kept)]
 

@@ -51,6 +51,7 @@ LEGAL_MOVES: Final = frozenset(
         ("void", ledger.FROZEN, ledger.COMMISSION),
         ("refuse", ledger.FROZEN, ledger.COMMISSION),
         ("left", ledger.FROZEN, ledger.COMMISSION),
+        ("left", ledger.AVAILABLE, ledger.COMMISSION),
         ("clawback", ledger.AVAILABLE, ledger.COMMISSION),
         ("absorb", ledger.COMMISSION, ledger.AVAILABLE),
         ("hold", ledger.AVAILABLE, ledger.WITHDRAWING),
@@ -449,26 +450,29 @@ def _check_registrations(session: Session, report: Report, progress: Progress) -
         wanted = {f"registration-{row.member_id}-{row.joined_member_id}" for row in rows}
         _check_told(session, report, wanted)
         for row in rows:
-            accrue, settle, void = _registration_keys(row)
+            accrue, settle, void, clawback = _registration_keys(row)
             name, whole = f"commission/{row.id}", (row.member_id, row.amount_fen)
-            settled = row.status == "settled"
+            settled = row.status in {"settled", "clawed_back"}
             left_early = row.status == "voided" and row.id not in refused
+            left_late = row.status == "clawed_back"
             report.compare("accrual", name, whole, posted.get(accrue))
             report.compare("settlement", name, whole if settled else None, posted.get(settle))
             report.compare("registration", name, whole if left_early else None, posted.get(void))
+            report.compare("registration", name, whole if left_late else None, posted.get(clawback))
             if row.id in refused:
                 report.compare("registration", name, row.amount_fen, refused[row.id])
             shape = (row.kind, row.level, row.order_id, row.clawed_fen)
-            taken = row.amount_fen if row.status == "voided" else 0
+            taken = row.amount_fen if row.status in {"voided", "clawed_back"} else 0
             report.compare("registration", name, ("registration", 1, None, taken), shape)
         report.count("registrations", len(rows))
         session.expunge_all()
         progress("registrations", report.counts["registrations"])
 
 
-def _registration_keys(row: Commission) -> tuple[str, str, str]:
+def _registration_keys(row: Commission) -> tuple[str, str, str, str]:
     accrue = registrations.accrual_key(row.member_id, row.joined_member_id or 0)
-    return accrue, f"settle-{row.id}", registrations.void_key(row.id)
+    taken = registrations.void_key(row.id), registrations.clawback_key(row.id)
+    return accrue, f"settle-{row.id}", *taken
 
 
 _WITHDRAWAL_POSTINGS: Final = {
@@ -519,7 +523,9 @@ def _check_causes(session: Session, report: Report, posted: dict[str, int]) -> N
         Hold.commission_id == Commission.id, Hold.outcome == "refused"
     )
     left = commissions.where(
-        Commission.kind == "registration", Commission.status == "voided", ~refused_here.exists()
+        Commission.kind == "registration",
+        Commission.status.in_(["voided", "clawed_back"]),
+        ~refused_here.exists(),
     )
     balances = select(func.count()).select_from(ImportedRow).where(ImportedRow.kind == "balance")
     for reason, query in (
@@ -541,7 +547,8 @@ def _check_causes(session: Session, report: Report, posted: dict[str, int]) -> N
 
 
 def _check_absorbed(session: Session, report: Report) -> None:
-    """What the merchant gave up belongs to a refund, and is no more than that refund clawed back from the member."""
+    """What the merchant gave up belongs to a refund or to a friend who left, and is no more than that took from the
+    member."""
     absorbed = {
         row.posting_key: (row.member_id, row.amount_fen)
         for row in session.execute(
@@ -563,10 +570,22 @@ def _check_absorbed(session: Session, report: Report) -> None:
         )
         for refund_id, member_id, amount in session.execute(query):
             clawed[f"absorb-{refund_id}-{member_id}"] = int(amount)
+        clawed |= _taken_rewards(session, keys[start : start + CHUNK])
     for key, (member_id, amount_fen) in absorbed.items():
         most = clawed.get(key, 0) if key.endswith(f"-{member_id}") else 0
         if amount_fen > most:
             report.differs("absorbed", key, f"at most {most}", amount_fen)
+
+
+def _taken_rewards(session: Session, absorbed: Sequence[str]) -> dict[str, int]:
+    """What was taken of the settled registration rewards that these keys name, by key."""
+    kind = "absorb-registration-"
+    ids = [key.removeprefix(kind).split("-")[0] for key in absorbed if key.startswith(kind)]
+    query = select(Commission.id, Commission.member_id, Commission.clawed_fen).where(
+        Commission.id.in_(int(one) for one in ids if one.isdigit()),
+        Commission.status == "clawed_back",
+    )
+    return {f"{kind}{one.id}-{one.member_id}": one.clawed_fen for one in session.execute(query)}
 
 
 # --- the tree -------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from domain import ledger, sheets
+from domain import ledger, registrations, sheets
 from domain.db import Sql
 from domain.models import Commission, Order, Posting, Refund, Withdrawal
 from domain.money import yuan
@@ -22,6 +22,8 @@ REASONS: Final = {
     "settle": "佣金结算",
     "void": "退款，佣金失效",
     "clawback": "退款，佣金追回",
+    "refuse": "复核不予结算",
+    "left": "朋友取消关注，邀请奖励收回",
     "absorb": "商家承担",
     "hold": "申请提现",
     "back": "提现退回",
@@ -186,6 +188,8 @@ def _commissions(session: Session, keys: dict[str, list[str]]) -> dict[str, Comm
             accrued[_number(parts, 1), _number(parts, 2), _number(parts, 3)] = key
         elif parts[0] == "settle":
             by_id.setdefault(_number(parts, 1), []).append(key)
+        elif parts[1:2] == [registrations.KIND] and parts[0] != "accrue":
+            by_id.setdefault(_number(parts, 2), []).append(key)
         elif parts[0] in {"void", "clawback"}:
             by_id.setdefault(_number(parts, 2), []).append(key)
     found: dict[str, Commission] = {}
