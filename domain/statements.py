@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from domain import ledger, registrations, sheets
+from domain import ledger, sheets
 from domain.db import Sql
 from domain.models import Commission, Order, Posting, Refund, Withdrawal
 from domain.money import yuan
@@ -172,6 +172,8 @@ def _causes(session: Session, rows: Sequence[Posting]) -> dict[str, _Cause]:
 
 
 _OF_REFUND: Final = ("void", "clawback", "absorb")
+_COMMISSION_AT: Final = {"settle": 1, "void": 2, "clawback": 2}
+"""Where the commission's number stands in a key: `void-<refund>-<commission>`, `void-registration-<commission>`."""
 _OF_WITHDRAWAL: Final = ("hold", "back", "paid", "fee", "tax")
 
 
@@ -186,12 +188,8 @@ def _commissions(session: Session, keys: dict[str, list[str]]) -> dict[str, Comm
     for key, parts in keys.items():
         if parts[0] == "accrue" and len(parts) == 4:
             accrued[_number(parts, 1), _number(parts, 2), _number(parts, 3)] = key
-        elif parts[0] == "settle":
-            by_id.setdefault(_number(parts, 1), []).append(key)
-        elif parts[1:2] == [registrations.KIND] and parts[0] != "accrue":
-            by_id.setdefault(_number(parts, 2), []).append(key)
-        elif parts[0] in {"void", "clawback"}:
-            by_id.setdefault(_number(parts, 2), []).append(key)
+        elif parts[0] in _COMMISSION_AT:
+            by_id.setdefault(_number(parts, _COMMISSION_AT[parts[0]]), []).append(key)
     found: dict[str, Commission] = {}
     for row in session.scalars(select(Commission).where(Commission.id.in_(by_id))):
         found |= dict.fromkeys(by_id[row.id], row)

@@ -137,6 +137,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "failure.REAL_NAME_CHECK_FAIL": "微信账户还没有实名认证",
     "failure.ACCOUNT_FROZEN": "收款的微信账户被冻结",
     "failure.TRANSFER_QUOTA_EXCEED": "超过了微信账户的收款限额",
+    "failure.NOT_ACCEPTED": "微信支付没有受理这笔转账",
     "failure.other": "微信支付没有完成这笔转账",
     # --- name, notices on and off, poster
     "nickname.done": "好的，{name}。朋友会看到这个名字。",
