@@ -636,6 +636,7 @@ def test_what_the_bill_says_otherwise_is_an_alarm_and_nothing_is_repaired(cai: P
     forged = cai.pay(100)
     cai.act(forged, "refuse")
     until(lambda: cai.status(forged) == "failed", 10)
+    cai.faults(notice_lost_rate=1)
     lost = cai.pay(200)
     news = withdrawals.ProviderNews("FAIL", "b", reason="OVERDUE_CLOSE")
     cai.database.transact(lambda s: withdrawals.record_news(s, cai.account, lost, news, cai.now))
