@@ -18,7 +18,9 @@ from datetime import date, timedelta
 from functools import partial
 from typing import Any, Final
 
-from domain import accounts, audit, reconciliations, withdrawals
+from sqlalchemy.orm import Session
+
+from domain import accounts, alerts, audit, reconciliations, withdrawals
 from domain.models import Withdrawal
 from domain.reconciliations import BILL, CHINA, NUMBERS, Comparison
 from domain.withdrawals import Payout
@@ -229,10 +231,16 @@ def _unknown_here(till: Till, day: date, rows: Sequence[Movement]) -> list[dict[
     if strange:
         _log.error("bill of %s: %s transfers are not ours: %s", day, len(strange), strange[:5])
         now = till.process.context.clock.now()
-        till.database.transact(
-            lambda session: audit.record(
+        facts = {"day": day.isoformat(), "count": len(strange), "first": strange[:5]}
+
+        def note(session: Session) -> None:
+            audit.record(
                 session, till.account.id, actor="system", action="bill_difference", subject=f"bill/{day}",
-                after={"count": len(strange), "first": strange[:5]}, now=now,
+                after=facts, now=now,
+            )  # fmt: skip
+            alerts.raise_alert(
+                session, till.account.id, alerts.BILL_DIFFERENCE, day.isoformat(), facts, now
             )
-        )  # fmt: skip
+
+        till.database.transact(note)
     return strange

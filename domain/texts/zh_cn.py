@@ -49,6 +49,8 @@ TEXTS: Final[Mapping[str, str]] = {
     "risk.same_phone": "几位会员用同一个电话提现",
     "risk.same_name": "几位会员用同一个姓名提现",
     "risk.chain_people": "一条推荐链上的人数达到提醒线",
+    "risk.refund_refused": "有退款超过了订单的付款，没有处理",
+    "risk.bill_difference": "微信支付的账单里有不认识的转账",
     # --- my team, my earnings
     "team.head": "我的团队 {people} 人\n还在关注 {following} 人\n买过东西 {buyers} 人\n一共消费 ¥{spent}",
     "team.level": "{level} {people} 人\n　关注 {following}，买过 {buyers}，消费 ¥{spent}",

@@ -77,8 +77,13 @@ QUESTIONS = {
         " JOIN member m ON m.id = t.member_id GROUP BY m.openid, t.level"
     ),
     "people": (
-        "SELECT m.openid, r.openid, m.following, m.status, m.grade, m.grade_pinned, d.id IS NOT NULL FROM member m"
+        "SELECT m.openid, r.openid, m.following, m.status, m.grade, m.grade_pinned, d.id IS NOT NULL,"
+        " m.first_paid_at IS NOT NULL FROM member m"
         " LEFT JOIN member r ON r.id = m.referrer_id LEFT JOIN dispute d ON d.open_key = m.id"
+    ),
+    "parked": (
+        "SELECT r.order_no, l.line_no, l.refund_fen FROM refund r JOIN refund_line l ON l.refund_id = r.id"
+        " WHERE r.status = 'parked' ORDER BY r.id, l.line_no"
     ),
     "withdrawals": (
         "SELECT w.client_token, m.openid, w.amount_fen, w.status, w.round FROM withdrawal w"
@@ -161,8 +166,19 @@ class Driver:
         self.log.append(" ∥ ".join(f"{verb.words} → {answer}" for verb, answer in told))
         self.steps += len(verbs)
         found = self._explain(self.shop, told, self.state())
-        assert found is not None, self._story()
+        assert found is not None, self._story(told)
         self.shop = found
+
+    def _ends(self, shop: Shop, left: Sequence[tuple[Verb, str]]) -> list[Shop]:
+        """The naive shops after every order of the verbs that gives these answers."""
+        if not left:
+            return [shop]
+        ends = []
+        for place, (verb, answer) in enumerate(left):
+            after = shop.copy()
+            if verb.naive(after) == answer:
+                ends += self._ends(after, [*left[:place], *left[place + 1 :]])
+        return ends
 
     def _explain(
         self, shop: Shop, left: Sequence[tuple[Verb, str]], seen: dict[str, object]
@@ -179,13 +195,16 @@ class Driver:
                     return found
         return None
 
-    def _story(self) -> str:
-        """What differs from the naive shop taken in the order of the log, and the last lines of it."""
-        seen, expected = self.state(), self.shop.state()
-        parts = {
-            name: (expected[name], seen[name]) for name in seen if seen[name] != expected[name]
+    def _story(self, told: Sequence[tuple[Verb, str]]) -> str:
+        """The last lines of the log, and how each possible end differs from what is there."""
+        seen = self.state()
+        ends = {
+            str({name: (end[name], seen[name]) for name in seen if seen[name] != end[name]})
+            for end in (shop.state() for shop in self._ends(self.shop, told))
         }
-        return "\n".join([*self.log[-12:], f"before this round → now: {parts}"])
+        return "\n".join(
+            [*self.log[-12:], "expected, found:", *(ends or {"no order gives these answers"})]
+        )
 
     def state(self) -> dict[str, object]:
         """What the rows say, at one moment."""
@@ -201,9 +220,10 @@ class Driver:
             "balances": {row[0]: row[1:] for row in rows["balances"] if any(row[1:])},
             "figures": {key: row for key, row in figures.items() if any(row)},
             "people": {
-                row[0]: (row[1], bool(row[2]), row[3] == "active", row[4], bool(row[5]), bool(row[6]))
+                row[0]: (row[1], bool(row[2]), row[3] == "active", row[4], *map(bool, row[5:]))
                 for row in rows["people"]
             },
+            "parked": _by_order(rows["parked"]),
             "withdrawals": {row[0]: row[1:] for row in rows["withdrawals"]},
         }  # fmt: skip
 
@@ -621,6 +641,14 @@ NAIVE_ACTS: dict[str, Callable[[Shop, str, datetime], str]] = {
     "give up": Shop.give_up,
     "no such bill": Shop.no_such_bill,
 }
+
+
+def _by_order(rows: Sequence[tuple[Any, ...]]) -> dict[str, list[tuple[int, int]]]:
+    """Order number → (line, fen) of its parked refunds, in the order in which they will be applied."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for order_no, line_no, fen in rows:
+        found.setdefault(order_no, []).append((line_no, fen))
+    return found
 
 
 def _sweep(session: Session, world: World) -> str:

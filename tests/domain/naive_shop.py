@@ -531,8 +531,20 @@ class Shop:
             },
             "figures": self.figures(),
             "people": {
-                name: (one.referrer, one.following, one.active, one.grade, one.pinned, one.disputes)
+                name: (
+                    one.referrer,
+                    one.following,
+                    one.active,
+                    one.grade,
+                    one.pinned,
+                    one.disputes,
+                    one.bought,
+                )
                 for name, one in self.people.items()
+            },
+            "parked": {
+                no: [one for lines in waiting for one in sorted(lines.items())]
+                for no, waiting in self.parked.items()
             },
             "withdrawals": {
                 token: (one.name, one.amount, one.status, one.round)
