@@ -14,6 +14,7 @@ from simulator.blobs import Blobs
 from simulator.clock import Clock
 from simulator.control import acts, looks, money, setup, trade
 from simulator.control import gate as control
+from simulator.pay import bills
 from simulator.pay import gate as pay
 from simulator.pay.courier import Courier
 from simulator.pay.transfers import Transfers
@@ -59,7 +60,9 @@ def create_app(clock_file: Path | None = None, state_file: Path | None = None) -
     app.register_blueprint(platform.blueprint(world, people, ENDPOINTS))
     app.register_blueprint(control.blueprint(room, CONTROL_CALLS))
     app.register_blueprint(pay.blueprint(world, transfers))
-    paths = [each.path for each in ENDPOINTS] + [each.partition(" ")[2] for each in pay.PATHS]
+    app.register_blueprint(bills.blueprint(world))
+    of_pay = [*pay.PATHS, *bills.PATHS]
+    paths = [each.path for each in ENDPOINTS] + [each.partition(" ")[2] for each in of_pay]
     app.register_blueprint(docs.blueprint(CONTROL_CALLS, paths))
     app.register_blueprint(webauth.blueprint(world))
     app.register_blueprint(phones.bp)

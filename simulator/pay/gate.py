@@ -43,11 +43,13 @@ def blueprint(world: World, transfers: Transfers) -> Blueprint:
     for place, handler in zip(PATHS, (create, query, query, cancel), strict=True):
         method, _, path = place.partition(" ")
         name = place.translate(str.maketrans(" ./<>", "_____"))
-        bp.add_url_rule(path, name, _view(world, handler), methods=[method])
+        bp.add_url_rule(path, name, guarded(world, handler), methods=[method])
     return bp
 
 
-def _view(world: World, handler: Handler) -> Callable[..., Response]:
+def guarded(world: World, handler: Handler) -> Callable[..., Response]:
+    """A view whose answer is the handler's, signed, with all that the faults make of it."""
+
     def view(number: str = "") -> Response:
         started = time.perf_counter()
         response = _before(world) or _after(world, *_answer(world, handler, number))
@@ -66,6 +68,24 @@ def _answer(world: World, handler: Handler, number: str) -> tuple[Merchant | Non
         return merchant, 200, _dumped(handler(merchant, number))
     except PayError as error:
         return merchant, error.status, _dumped({"code": error.code, "message": error.message})
+
+
+def guarded_file(world: World, handler: Callable[[Merchant], bytes]) -> Callable[[], Response]:
+    """A view that answers a file, which WeChat Pay does not sign."""
+
+    def view() -> Response:
+        started = time.perf_counter()
+        try:
+            response = _before(world) or Response(
+                handler(_caller(world)), content_type="application/octet-stream"
+            )
+        except PayError as error:
+            body = _dumped({"code": error.code, "message": error.message})
+            response = Response(body, error.status, content_type=_JSON)
+        _record(world, response, (time.perf_counter() - started) * 1000)
+        return response
+
+    return view
 
 
 def _caller(world: World) -> Merchant:
