@@ -194,7 +194,10 @@ def on_info_modified(visit: Visit) -> Answer:
 def on_authorization_gone(visit: Visit) -> Answer:
     """The follower took back their consent or closed their WeChat account: erase personal data, as the platform
     demands. Binding and ledger are the merchant's books and stay."""
-    visit.transact(lambda session: members.erase(session, visit.account.id, _subject(visit)))
+    closed = visit.push.event == "user_authorization_cancellation"
+    visit.transact(
+        lambda session: members.erase(session, visit.account.id, _subject(visit), closed=closed)
+    )
     return DONE
 
 

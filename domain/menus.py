@@ -134,7 +134,9 @@ def menu_of(row: MenuVersion | None) -> Menu:
     return USUAL if row is None else parse(json.loads(row.menu))
 
 
-def history(session: Session, account_id: int, *, before: int | None = None, limit: int = 20) -> list[MenuVersion]:  # fmt: skip
+def history(
+    session: Session, account_id: int, *, before: int | None = None, limit: int = 20
+) -> list[MenuVersion]:
     """Versions, newest first: who saved them when, and who pushed them when."""
     query = select(MenuVersion).where(MenuVersion.account_id == account_id)
     if before is not None:

@@ -57,6 +57,7 @@ MOVE: Final = Errand("moves", "jobs.moves.move_teams", BULK)
 REPORT: Final = Errand("reports", "jobs.reports.refresh_reports", BULK)
 MEDIA: Final = Errand("media", "jobs.replies.renew_media", BULK)
 FOLLOWERS: Final = Errand("followers", "jobs.followers.sync_followers", BULK)
+NIGHTLY: Final = Errand("nightly", "jobs.followers.sync_nightly", BULK)
 TAGS: Final = Errand("tags", "jobs.tags.sync_tags", BULK)
 PRUNE: Final = Errand("prune", "jobs.prune.prune", BULK)
 

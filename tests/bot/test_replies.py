@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from bot import known
 from bot.commands import COMMANDS
-from domain import outbox, replies, uploads
+from domain import members, outbox, replies, uploads
 from domain.bodies import Article, Body, MediaBody, NewsBody, TextBody
 from domain.menu import COMMAND_WORDS
 from domain.replies import CLICK, DEFAULT, REGEX, SUBSCRIBE
@@ -81,7 +81,12 @@ def test_a_menu_tap_may_be_answered_with_eight_cards(chat: Chat) -> None:
 
 
 def test_the_welcome_is_the_first_message_and_the_others_follow_once(chat: Chat) -> None:
-    put(chat, "", TextBody("欢迎来{account}"), NewsBody((card(1),)), TextBody("邀请码 {code}"), kind=SUBSCRIBE)  # fmt: skip
+    said: list[Body] = [
+        TextBody("欢迎来{account}"),
+        NewsBody((card(1),)),
+        TextBody("邀请码 {code}"),
+    ]
+    put(chat, "", *said, kind=SUBSCRIBE)
     created = chat.now_seconds
     assert chat.follow("anna", created=created).text == "欢迎来tea铺"
     assert chat.follow("anna", created=created).text == "欢迎来tea铺"
@@ -123,7 +128,7 @@ def test_the_default_answers_what_nothing_else_does(chat: Chat) -> None:
 @pytest.mark.parametrize("name", ["{code}", "{account.name}", "]]><MsgType>x", "{", "%s {0}"])
 def test_what_a_follower_calls_themselves_stays_text(chat: Chat, name: str) -> None:
     chat.follow("anna")
-    chat.say("anna", f"昵称 {name}")
+    chat.do(lambda s: members.set_nickname(s, chat.tea.id, "anna", name))
     put(chat, "你好", TextBody("你好，{nickname}！"))
     assert chat.say("anna", "你好").text == f"你好，{name}！"
 

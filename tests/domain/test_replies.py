@@ -181,7 +181,11 @@ def test_all_kinds_of_messages_come_back_as_they_were_saved(database: Database) 
     article = Article(
         "新茶", "{nickname}，请看", "https://tea.example/a", "https://tea.example/a.png"
     )
-    said = [NewsBody((article,) * 8), TextBody("你好{nickname}"), MediaBody("image", picture)]
+    said: list[Body] = [
+        NewsBody((article,) * 8),
+        TextBody("你好{nickname}"),
+        MediaBody("image", picture),
+    ]
     database.transact(lambda s: replies.put(s, ACCOUNT, "", said, kind=SUBSCRIBE))
     [row] = database.read(lambda s: replies.all_of(s, ACCOUNT))
     assert list(Rule.of(row).messages) == said
