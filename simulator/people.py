@@ -5,11 +5,13 @@ https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Receiving_ev
 
 from typing import Any
 
-from simulator import credits
+from simulator import credits, menus
 from simulator.errors import ControlError
 from simulator.push import Postman, Push
 from simulator.replies import media_url
 from simulator.state import Account, Contact, Ticket, User, World
+
+BLACKLISTED = "消息已发出，但被对方拒收了"  # what a phone says to whoever is on the blacklist
 
 
 class People:
@@ -28,6 +30,7 @@ class People:
             return self._scanned(account, contact, ticket)
         with self._world.lock:
             self._subscribe(contact, ticket)
+            _count_tags(account, contact, 1)
         credits.grant(self._world, contact, "subscribe")
         extra = {"EventKey": ""}
         if ticket is not None:
@@ -36,10 +39,13 @@ class People:
 
     def unfollow(self, account: Account, user: User) -> Push:
         """Unsubscribe; nothing can be sent to this person from now on."""
-        contact = self._follower(account, user)
+        contact = self._world.contact_of(account, user)
+        if not contact.subscribed:
+            raise ControlError(f"{user.name} does not follow {account.name}", 409)
         with self._world.lock:
             contact.subscribed = False
             contact.credits.clear()
+            _count_tags(account, contact, -1)
         return self._event(account, contact, "unsubscribe", EventKey="")
 
     def scan(self, user: User, account: Account, ticket: Ticket) -> Push:
@@ -70,7 +76,8 @@ class People:
     def view(self, account: Account, user: User, url: str) -> Push:
         """Tap a menu button that opens a page."""
         contact = self._follower(account, user)
-        menu_id = account.menu_id or None
+        menu = menus.seen_by(account, user, contact)
+        menu_id = menu["menuid"] if menu else None
         return self._event(account, contact, "VIEW", EventKey=url, MenuId=menu_id)
 
     def raw(self, account: Account, user: User, fields: dict[str, Any], xml: str = "") -> Push:
@@ -110,6 +117,9 @@ class People:
         contact = self._world.contact_of(account, user)
         if not contact.subscribed:
             raise ControlError(f"{user.name} does not follow {account.name}", 409)
+        if contact.blacklisted:
+            self._world.add_message(contact, "system", "notice", text=BLACKLISTED)
+            raise ControlError(f"{user.name} is on the blacklist of {account.name}", 403)
         return contact
 
     def _message(
@@ -132,3 +142,9 @@ class People:
             "FromUserName": contact.openid,
             "CreateTime": int(self._world.now()),
         }
+
+
+def _count_tags(account: Account, contact: Contact, step: int) -> None:
+    """Tags stay on whoever leaves, but only followers are counted."""
+    for number in contact.tags:
+        account.tags[str(number)].count += step

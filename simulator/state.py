@@ -52,6 +52,15 @@ class Media:
 
 
 @dataclass
+class Tag:
+    """What an account sticks on followers; `count` is how many followers have it at present."""
+
+    id: int
+    name: str
+    count: int = 0
+
+
+@dataclass
 class Contact:
     """What an account and a person have in common; exists before they follow and after they leave."""
 
@@ -63,6 +72,8 @@ class Contact:
     qr_scene: int = 0
     qr_scene_str: str = ""
     remark: str = ""
+    tags: list[int] = field(default_factory=list)
+    blacklisted: bool = False
     last_spoke_at: float = 0.0
     typing_until: float = 0.0
     credits: dict[str, list[float]] = field(
@@ -110,6 +121,9 @@ class Account:
     permanent_tickets: int = 0
     menu: dict[str, Any] | None = None
     menu_id: int = 0
+    conditional_menus: list[dict[str, Any]] = field(default_factory=list)  # the newest last
+    tags: dict[str, Tag] = field(default_factory=lambda: {"2": Tag(2, "星标组")})  # by id
+    next_tag_id: int = 100
     media: dict[str, Media] = field(default_factory=dict)
     contacts: dict[str, Contact] = field(default_factory=dict)
     sent_messages: dict[str, list[float]] = field(
@@ -127,6 +141,7 @@ class User:
     id: str
     name: str
     unionid: str
+    platform: str = "2"  # client_platform_type: "1" iOS, "2" Android, "3" others
     openids: dict[str, str] = field(default_factory=dict)
 
 

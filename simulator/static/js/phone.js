@@ -291,7 +291,7 @@ export class Phone {
   }
 
   drawInput() {
-    const buttons = this.app.world.menu?.button ?? [];
+    const buttons = this.owner.menu?.button ?? [];
     if (!this.changed("input", [buttons, this.typing])) return;
     const writes = this.typing || buttons.length === 0;
     const toggle = buttons.length > 0 && h("button", {
