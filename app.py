@@ -16,6 +16,7 @@ import web.cli_promotion
 import web.cli_tree
 import web.errors
 import web.ops
+import web.pages
 import web.pay
 import web.payout_cli
 from config import ConfigError, Settings, load_settings
@@ -48,6 +49,7 @@ def app_of(context: Context) -> OpenAPI:
     app = web.api.new_app(__name__)
     app.extensions["banyan"] = context
     web.errors.register(app)
+    web.pages.register(app, context)
     web.api.register(app, context)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
