@@ -16,17 +16,14 @@ from typing import Any, Final
 from sqlalchemy import LargeBinary, Table, delete, select, update
 from sqlalchemy.orm import Session
 
-from domain.db import to_json
 from domain.models import (
     Base,
     Identity,
     Member,
     MemberTag,
     Notice,
-    Outbox,
     Poster,
     PromoterApplication,
-    TagMark,
 )
 from domain.secrets import Keyring, Unreadable
 
@@ -41,8 +38,6 @@ ERASED: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "poster": frozenset({"fingerprint", "media_id"}),
         "promoter_application": frozenset({"message"}),
         "member_tag": frozenset({"state", "error"}),
-        # Messages that have not left; those that did are pruned by the clock.
-        "outbox": frozenset({"payload"}),
         # The inbox of the chat names friends.
         "notice": frozenset({"params"}),
     }
@@ -69,6 +64,8 @@ KEPT: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "detail": "a menu key, an address of the menu, the code of a scene or an order number: never words",
         },
         "outbox": {
+            "payload": "a message to somebody who left ends unsent at its drain, and the clock prunes what ended;"
+            " finding the rows of one member would be a walk through all that wait, inside a push",
             "topic": "ours", "dedupe_key": "ours", "state": "ours", "lease_token": "ours",
             "provider_msg_id": "WeChat's",
             "last_error": "WeChat's answer", "delivery": "ours",
@@ -109,7 +106,7 @@ KEPT: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
 )  # fmt: skip
 """Columns that stay, with the reason."""
 
-_IN_TABLES: Final = (Poster, MemberTag, TagMark, Notice)
+_IN_TABLES: Final = (Poster, MemberTag, Notice)
 
 
 def erase(session: Session, member_id: int, *, closed: bool = False) -> None:
@@ -126,16 +123,6 @@ def erase(session: Session, member_id: int, *, closed: bool = False) -> None:
         update(PromoterApplication)
         .where(PromoterApplication.member_id == member_id)
         .values(message=None)
-    )
-    # A card to somebody who left would be refused, and a payout is none of these.
-    session.execute(
-        update(Outbox)
-        .where(
-            Outbox.member_id == member_id,
-            Outbox.state.in_(("pending", "dead", "unsure")),
-            Outbox.topic.in_(("notice", "poster", "reply")),
-        )
-        .values(payload=to_json({}), state="dead", last_error="erased: the person left")
     )
 
 

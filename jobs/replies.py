@@ -13,7 +13,7 @@ from typing import Final, cast
 
 from sqlalchemy.orm import Session
 
-from domain import bodies, outbox, uploads
+from domain import bodies, members, outbox, uploads
 from domain.accounts import OpenAccount
 from domain.bodies import Body, MediaBody, TextBody
 from domain.errors import NotFound
@@ -27,11 +27,13 @@ from wechat.client import PlatformClient
 from wechat.errors import OutcomeUnknown, RecipientRefused, Refused, Retryable, WeChatError
 
 WINDOW_CLOSED: Final = "window_closed"
+LEFT: Final = "left"
 UNKNOWN: Final = "unknown"
 """Perhaps sent. Not sent again, because WeChat would show it twice."""
 
 _CLOSED: Final = frozenset({45015, 45047})
 _NO_SUCH_MEDIA: Final = 40007
+_NOT_FOLLOWING: Final = 43004
 
 _log = logging.getLogger(__name__)
 
@@ -43,14 +45,19 @@ def drain_replies() -> int:
 
 def prepare(process: Process, rows: Sequence[Claimed]) -> Deliver:
     """A client for each account of these rows; answers with the function that says the first message of one row."""
+    with process.context.database.reading() as session:
+        people = members.recipients(session, [row.member_id for row in rows if row.member_id])
     opened = {account_id: _account(process, account_id) for account_id in {row.account_id for row in rows}}  # fmt: skip
 
     def deliver(row: Claimed) -> Done:
         account = opened[row.account_id]
         if account is None:
             raise NotFound("no account to answer for")
+        person = people.get(row.member_id or 0)
+        if person is not None and not person.following:
+            return Done(delivery=LEFT)
         first, *rest = bodies.of_values(row.payload["messages"])
-        done = _say(process, account, row.payload["openid"], first)
+        done = _say(process, account, row, first)
         if rest and done.delivery != WINDOW_CLOSED:
             _leave_the_rest(process, row, rest)
         return done
@@ -77,11 +84,17 @@ def _leave_the_rest(process: Process, row: Claimed, rest: Sequence[Body]) -> Non
     process.context.database.transact(lambda session: outbox.put_once(session, message, now))
 
 
-def _say(process: Process, account: OpenAccount, openid: str, body: Body) -> Done:
+def _say(process: Process, account: OpenAccount, row: Claimed, body: Body) -> Done:
     client = process.context.platform(account)
+    sent_at = process.context.clock.now()
     try:
-        _send(process, client, account.id, openid, body)
+        _send(process, client, account.id, row.payload["openid"], body)
     except RecipientRefused as error:
+        if error.errcode == _NOT_FOLLOWING and row.member_id is not None:
+            member_id = row.member_id
+            process.context.database.transact(
+                lambda session: members.found_gone(session, member_id, sent_at)
+            )
         if error.errcode not in _CLOSED:
             raise
         return Done(delivery=WINDOW_CLOSED)

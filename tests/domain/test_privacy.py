@@ -7,14 +7,13 @@ from datetime import UTC, datetime
 from sqlalchemy import LargeBinary, String, Text, select
 from sqlalchemy.orm import Session
 
-from domain import members, outbox, privacy
+from domain import members, privacy
 from domain.models import (
     Base,
     Identity,
     Member,
     MemberTag,
     Notice,
-    Outbox,
     Poster,
     PromoterApplication,
 )
@@ -77,8 +76,6 @@ def _person(world: World, openid: str) -> int:
                 ),
             ]
         )  # fmt: skip
-        message = outbox.Message(account_id, outbox.REPLY, "r-1", {"text": "小红"}, NOW, member_id)
-        outbox.put(session, [message], NOW)
         session.flush()
         return member_id
 
@@ -105,8 +102,6 @@ def test_leaving_erases_the_person_and_following_again_is_the_same_member(world:
             assert session.scalars(select(table).where(table.member_id == member_id)).all() == []
         asked = session.scalars(select(PromoterApplication)).one()
         assert asked.message is None
-        row = session.scalars(select(Outbox).where(Outbox.dedupe_key == "r-1")).one()
-        assert (row.payload, row.state) == ("{}", "dead")
         assert session.scalars(select(Identity)).one().member_id == member_id
 
     world.database.read(look)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from domain import bodies, outbox, replies, uploads
+from domain import bodies, members, outbox, replies, uploads
 from domain.bodies import Article, Body, MediaBody, NewsBody, TextBody
 from jobs import replies as job
 from jobs.drain import drain
@@ -114,3 +114,22 @@ def test_a_closed_window_ends_the_answer(shop: Shop, process: Process) -> None:
         pass
     [row] = [each for each in shop.rows() if each.topic == outbox.REPLY]
     assert (row.state, row.delivery) == ("done", job.WINDOW_CLOSED)
+
+
+def test_who_left_is_told_nothing_more(shop: Shop, process: Process) -> None:
+    person = shop.follower("小红")
+    now = shop.context.clock.now()
+    payload = {"openid": person.openid, "messages": bodies.as_values([TextBody("一")]), "number": 1}
+    message = outbox.Message(
+        shop.account.id, outbox.REPLY, "reply-1-l", payload, now, person.member_id
+    )
+    shop.database.transact(lambda s: outbox.put(s, [message], now))
+    created = int(now.timestamp()) + 1
+    shop.database.transact(
+        lambda s: members.leave(
+            s, shop.account, person.openid, created=created, push_key="l", now=now
+        )
+    )
+    drain(process, outbox.REPLY, job.prepare)
+    assert (shop.row("reply-1-l").state, shop.row("reply-1-l").delivery) == ("done", job.LEFT)
+    assert shop.calls("/cgi-bin/message/custom/send") == []
