@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from domain import members
 from domain.db import Sql, changed, is_key, to_db
 from domain.errors import Conflict, Invalid, NotFound
-from domain.models import Blacklisted, MemberTag, Sweep, Tag, TagRule
+from domain.models import Account, Blacklisted, MemberTag, Sweep, Tag, TagRule
 
 GRADE: Final = "grade"
 BOUGHT: Final = "bought"
@@ -83,13 +83,17 @@ def rules_of(session: Session, account_id: int) -> list[TagRule]:
     return list(session.scalars(query.order_by(TagRule.attribute, TagRule.value)))
 
 
+_HAS_WORK = Sql(
+    "SELECT 1 AS one FROM tag_rule WHERE account_id = ? UNION ALL"
+    " SELECT 1 FROM member_tag WHERE account_id = ? AND state IN ('add', 'remove') LIMIT 1"
+)
+
+
 def accounts_with_work(session: Session) -> list[int]:
-    """Accounts that have rules, or tags still to be told to WeChat."""
-    ruled = session.scalars(select(TagRule.account_id).distinct())
-    waiting = session.scalars(
-        select(MemberTag.account_id).where(MemberTag.state.in_(("add", "remove"))).distinct()
-    )
-    return sorted({*ruled, *waiting})
+    """Accounts that have rules, or tags still to be told to WeChat. Asked account by account: that is what the index
+    answers without looking at everybody's tags."""
+    ids = session.scalars(select(Account.id).order_by(Account.id))
+    return [each for each in ids if _HAS_WORK(session, each, each).first() is not None]
 
 
 # --- the tags of the account ----------------------------------------------------------------------------------------

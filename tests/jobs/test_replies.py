@@ -133,3 +133,25 @@ def test_who_left_is_told_nothing_more(shop: Shop, process: Process) -> None:
     drain(process, outbox.REPLY, job.prepare)
     assert (shop.row("reply-1-l").state, shop.row("reply-1-l").delivery) == ("done", job.LEFT)
     assert shop.calls("/cgi-bin/message/custom/send") == []
+
+
+def test_voices_and_videos_follow_too(shop: Shop, process: Process) -> None:
+    openid = talked(shop)
+    now = shop.context.clock.now()
+
+    def add(session: Session, kind: str, name: str, content: bytes) -> int:
+        return uploads.add(
+            session, shop.account.id, kind=kind, name=name, content=content, actor="小王", now=now
+        ).id
+
+    voice = shop.database.transact(lambda s: add(s, "voice", "a.mp3", b"ID3" + b"\0" * 40))
+    video = shop.database.transact(
+        lambda s: add(s, "video", "a.mp4", b"\0\0\0\x18ftypmp42" + b"\0" * 40)
+    )
+    leave(shop, openid, [MediaBody("voice", voice), MediaBody("video", video, "标题", "说明")])
+    while drain(process, outbox.REPLY, job.prepare):
+        pass
+    rows = [each for each in shop.rows() if each.topic == outbox.REPLY]
+    assert [(each.state, each.last_error, each.delivery) for each in rows] == [
+        ("done", None, None)
+    ] * 2
