@@ -92,7 +92,8 @@ WORDS = {
     65320: "match rule of privacy fields is not supported any more",
     76001: "rid not found",
     76002: "invalid rid",
-    76003: "cgi_path not found, please check",
+    76003: "could not query this rid or cgi_path, please check",
+    76004: "rid is expired, api data only in the last 7 days",
     76021: "cgi_path not found, please check",
     76022: "could not use this cgi_path, no permission",
 }

@@ -131,6 +131,7 @@ class Account:
     )  # client_msg_id -> [msgid, sent_at]
     usage: dict[str, list[int]] = field(default_factory=dict)  # path -> [day, calls]
     clearings: dict[str, int] = field(default_factory=dict)  # month -> quota clearings
+    path_clearings: dict[str, int] = field(default_factory=dict)  # month -> those of one path
     jsapi_ticket: list[Any] = field(default_factory=list)  # [ticket, expires_at]
 
 
@@ -276,6 +277,7 @@ class World:
         self.reports: deque[Report] = deque(maxlen=JOURNAL_LENGTH)
         self.grants: dict[str, Grant] = {}  # by OAuth code, access token and refresh token
         self.limits: dict[str, int | None] = {}  # path -> calls a day
+        self.minute_limits: dict[str, int | None] = {}  # path -> calls a minute
         self.state = state or State()
         self._ids: Iterator[int] = itertools.count(self.state.last_id + 1)
         self._user_of_name: dict[str, str] = {}

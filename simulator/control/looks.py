@@ -39,7 +39,7 @@ def menu(call: ControlCall) -> Any:
     if "user" not in call.fields:
         return {"menu": account.menu}
     user = call.user()
-    return {"menu": menus.seen_by(account, user, call.world.contact_of(account, user))}
+    return {"menu": menus.seen_by(account, user, call.contact())}
 
 
 @calls.add("GET", "/_sim/media/<app_id>/<media_id>")
