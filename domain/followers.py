@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from domain import members
@@ -306,12 +306,6 @@ def tags_of(session: Session, member_id: int) -> list[int]:
         MemberTag.member_id == member_id, MemberTag.state.in_(("set", "add"))
     )
     return list(session.scalars(query.order_by(MemberTag.tag_id)))
-
-
-def running(session: Session) -> int:
-    """How many syncs have not ended."""
-    query = select(func.count(FollowerSync.id)).where(FollowerSync.open_key.is_not(None))
-    return session.scalar(query) or 0
 
 
 def check_remark(remark: str) -> str:
