@@ -12,9 +12,9 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
-from bot import withdrawals
+from bot import saying, withdrawals
 from bot.visit import Answer, Picture, Visit
-from domain import disputes, explain, members, outbox, posters, promoters, reports
+from domain import disputes, events, explain, members, outbox, posters, promoters, reports
 from domain.errors import Invalid
 from domain.members import Summary
 from domain.money import yuan
@@ -39,11 +39,15 @@ def answer(visit: Visit, said: str, kind: str) -> Answer:
     """Run the command that was said or tapped, else find the merchant's own reply, else say something kind."""
     plain = said.strip()
     found = _find(plain)
-    visit.note(kind, found[0].name if found else "")
+    # A menu key is the merchant's; what somebody typed is theirs, and is not kept.
+    visit.note(kind, found[0].name if found else plain if kind == events.CLICK else "")
     if found is not None:
         command, argument = found
         return command.run(visit, argument)
-    return visit.keywords.find(plain) or visit.words("fallback")
+    table = visit.keywords
+    rule = table.click(plain) if kind == events.CLICK else table.find(plain)
+    rule = rule or table.default
+    return visit.words("fallback") if rule is None else saying.say(visit, rule.messages)
 
 
 def _find(plain: str) -> tuple[Command, str] | None:

@@ -12,7 +12,7 @@ from typing import Final
 from prometheus_client import Counter
 from sqlalchemy.orm import Session
 
-from bot import commands
+from bot import commands, saying
 from bot.push import TooEarly
 from bot.visit import DONE, Answer, Visit
 from domain import events, members, orders, outbox
@@ -40,11 +40,17 @@ def on_subscribe(visit: Visit) -> Answer:
 
     touch = visit.transact(work)
     words = visit.words
+    lead = "" if touch.refused is None else words(f"refused.{touch.refused}")
     if touch.referrer is not None:
-        return words("follow.bound", account=visit.account.name, referrer=touch.referrer)
+        lead = words("follow.bound", account=visit.account.name, referrer=touch.referrer)
+    welcome = visit.keywords.welcome
+    if welcome is not None:
+        return saying.say(visit, welcome.messages, lead)
+    if touch.referrer is not None:
+        return lead
     greeting = "follow.welcome" if touch.is_new or touch.repeated else "follow.again"
     text = words(greeting, account=visit.account.name)
-    return text if touch.refused is None else f"{words(f'refused.{touch.refused}')}\n\n{text}"
+    return f"{lead}\n\n{text}" if lead else text
 
 
 def on_scan(visit: Visit) -> Answer:
@@ -131,7 +137,8 @@ def on_view(visit: Visit) -> Answer:
 def on_media(visit: Visit) -> Answer:
     """A picture, a voice message, a place: we cannot read them, and say so."""
     visit.note(events.TEXT, visit.push.msg_type)
-    return visit.words("fallback.media")
+    rule = visit.keywords.default
+    return visit.words("fallback.media") if rule is None else saying.say(visit, rule.messages)
 
 
 # --- what WeChat reports --------------------------------------------------------------------------------------------
@@ -187,7 +194,10 @@ def on_info_modified(visit: Visit) -> Answer:
 def on_authorization_gone(visit: Visit) -> Answer:
     """The follower took back their consent or closed their WeChat account: erase personal data, as the platform
     demands. Binding and ledger are the merchant's books and stay."""
-    visit.transact(lambda session: members.erase(session, visit.account.id, _subject(visit)))
+    closed = visit.push.event == "user_authorization_cancellation"
+    visit.transact(
+        lambda session: members.erase(session, visit.account.id, _subject(visit), closed=closed)
+    )
     return DONE
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from bot.push import Push
 from bot.touches import Journal
 from domain.accounts import OpenAccount
+from domain.bodies import Article
 from domain.db import Database
 from domain.replies import KeywordTable
 from domain.secrets import Keyring
@@ -28,12 +29,35 @@ class Picture:
     media_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A voice message as the answer."""
+
+    media_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """A video as the answer."""
+
+    media_id: str
+    title: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cards:
+    """Linked cards as the answer: one to what a follower wrote, up to eight to what they did (platform.md 1.7)."""
+
+    articles: tuple[Article, ...]
+
+
 class Done:
     """Nothing to say; the push is dealt with."""
 
 
 DONE: Final = Done()
-Answer: TypeAlias = str | Picture | Done
+Answer: TypeAlias = str | Picture | Recording | Film | Cards | Done
 
 
 @dataclass(frozen=True, slots=True)

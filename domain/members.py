@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from domain import bindings, events, registrations
+from domain import bindings, events, privacy, registrations
 from domain.accounts import OpenAccount
 from domain.bindings import PAID_LEVELS, Person, display_name
 from domain.db import UNIT, Sql, changed, is_duplicate, is_key, maybe_from_db, packed, to_db
@@ -307,7 +307,7 @@ def leave(
         return Touch(person.id, person.name, repeated=True)
     changes = Changes()
     if _set_following(session, person.id, False, created, changes) or is_new:
-        _erase_personal_data(session, person.id)
+        privacy.erase(session, person.id)
     # Also when they have come back since: the push is late, the leaving was not.
     registrations.take_back_for(session, person.id, _at(created), changes, now)
     changes.write(session)
@@ -326,7 +326,7 @@ def found_gone(session: Session, member_id: int, sent_at: datetime) -> bool:
     gone = _set_following(session, member_id, False, left_at, changes)
     if gone:
         registrations.take_back_for(session, member_id, _at(left_at), changes, sent_at)
-        _erase_personal_data(session, member_id)
+        privacy.erase(session, member_id)
         changes.write(session)
     return gone
 
@@ -391,28 +391,22 @@ def _set_following(
     return True
 
 
-def erase(session: Session, account_id: int, openid: str) -> None:
-    """Erase the personal data of somebody who took back their consent; nothing to do when they are no member."""
+def found_following(session: Session, member_id: int, at: int) -> bool:
+    """WeChat's list of followers named somebody of whom we thought that they had left; `at` in seconds. A later push
+    wins; whether it was news."""
+    changes = Changes()
+    came = _set_following(session, member_id, True, at, changes)
+    if came:
+        changes.write(session)
+    return came
+
+
+def erase(session: Session, account_id: int, openid: str, *, closed: bool = False) -> None:
+    """Erase the personal data of somebody who took back their consent, or `closed` their WeChat account; nothing to do
+    when they are no member."""
     person = _PERSON(session, account_id, openid).one_or_none()
     if person is not None:
-        _erase_personal_data(session, person.id)
-
-
-def _erase_personal_data(session: Session, member_id: int) -> None:
-    """Name, phone, mail and real name; the binding and the ledger are the merchant's books and stay."""
-    session.execute(
-        update(Member)
-        .where(Member.id == member_id)
-        .values(
-            nickname=None,
-            phone=None,
-            phone_index=None,
-            email=None,
-            email_index=None,
-            real_name=None,
-            real_name_index=None,
-        )
-    )
+        privacy.erase(session, person.id, closed=closed)
 
 
 # --- what a member tells about themselves ---------------------------------------------------------------------------
@@ -498,6 +492,11 @@ def find_by_phone(session: Session, keyring: Keyring, account_id: int, phone: st
 def set_unionid(session: Session, member_id: int, unionid: str) -> None:
     """Keep the unionid that WeChat told of a follower."""
     session.execute(update(Member).where(Member.id == member_id).values(unionid=unionid))
+
+
+def set_remark(session: Session, member_id: int, remark: str | None) -> None:
+    """Keep the merchant's note of who this is."""
+    session.execute(update(Member).where(Member.id == member_id).values(remark=remark))
 
 
 def set_muted(session: Session, account_id: int, openid: str, muted: bool) -> None:

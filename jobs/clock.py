@@ -8,27 +8,40 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
+import redis
+
 from config import ConfigError, load_settings
 from context import Context, open_context
-from domain import moves, outbox
+from domain import followers, moves, outbox
 from jobs import alive
 from jobs.queues import (
     ASK,
     DRAINS,
     FOLD,
+    FOLLOWERS,
     GRADES,
     HOLDS,
+    MEDIA,
     MOVE,
+    NIGHTLY,
     PRUNE,
     RECONCILE,
     REPORT,
     RISK,
     SETTLE,
+    TAGS,
     Errand,
     connect,
     ring,
 )
 from jobs.ticker import Tick, Ticker
+
+
+def _ring_syncs(context: Context, connection: redis.Redis) -> None:
+    """Ring for syncs of followers that run and do not wait for a quota."""
+    now = context.clock.now()
+    if context.database.read(lambda session: followers.due(session, now)):
+        ring(FOLLOWERS, connection)
 
 
 def doorbells(context: Context) -> list[Tick]:
@@ -58,6 +71,10 @@ def doorbells(context: Context) -> list[Tick]:
         Tick("holds", 60, bell(HOLDS)),
         Tick("risk", 300, bell(RISK)),
         Tick("moves", 5, ring_moves),
+        Tick("followers", 5, lambda: _ring_syncs(context, connection)),
+        Tick("nightly", 3600, bell(NIGHTLY)),
+        Tick("tags", 60, bell(TAGS)),
+        Tick("media", 3600, bell(MEDIA)),
         Tick("reports", 300, bell(REPORT)),
         Tick("prune", 600, bell(PRUNE)),
         Tick("alive", alive.EVERY_SECONDS, lambda: alive.say(context.redis, "clock")),

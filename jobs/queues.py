@@ -42,6 +42,7 @@ DRAINS: Final = {
     outbox.POSTER: Errand("posters", "jobs.posters.drain_posters", FAST),
     outbox.PROFILE: Errand("profiles", "jobs.profiles.drain_profiles", FAST),
     outbox.PAYOUT: Errand("payouts", "jobs.payouts.drain_payouts", FAST),
+    outbox.REPLY: Errand("replies", "jobs.replies.drain_replies", FAST),
     outbox.ALERT: Errand("alerts", "jobs.alerts.drain_alerts", FAST),
     outbox.WEBHOOK: Errand("webhooks", "jobs.webhooks.drain_webhooks", BULK),
 }
@@ -55,6 +56,10 @@ HOLDS: Final = Errand("holds", "jobs.upkeep.lapse_holds", BULK)
 RISK: Final = Errand("risk", "jobs.upkeep.watch_risk", BULK)
 MOVE: Final = Errand("moves", "jobs.moves.move_teams", BULK)
 REPORT: Final = Errand("reports", "jobs.reports.refresh_reports", BULK)
+MEDIA: Final = Errand("media", "jobs.replies.renew_media", BULK)
+FOLLOWERS: Final = Errand("followers", "jobs.followers.sync_followers", BULK)
+NIGHTLY: Final = Errand("nightly", "jobs.followers.sync_nightly", BULK)
+TAGS: Final = Errand("tags", "jobs.tags.sync_tags", BULK)
 PRUNE: Final = Errand("prune", "jobs.prune.prune", BULK)
 
 

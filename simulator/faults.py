@@ -26,6 +26,8 @@ class Faults:
     unfollowed_errcode: int = 43004  # or 40003, for a template message to somebody who has left
     quota: dict[str, int] = field(default_factory=dict)  # path -> calls a day
     rate_per_minute: dict[str, int] = field(default_factory=dict)  # path -> calls a minute (45011)
+    tagging_conflict_rate: float = 0.0  # 45169: somebody else is changing the same person's tags
+    last_page_ends: bool = False  # the last page of user/get has an empty next_openid already
     snapshot_visitors: bool = False  # OAuth says is_snapshotuser, with an openid that is nobody's
     # Pushes
     push_deadline_ms: int = 5000  # how long an answer is waited for

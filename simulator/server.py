@@ -19,7 +19,18 @@ from simulator.pay import gate as pay
 from simulator.pay.courier import Courier
 from simulator.pay.transfers import Transfers
 from simulator.people import People
-from simulator.platform import custom, media, menu, oauth, openapi, qrcode, templates, tokens, users
+from simulator.platform import (
+    custom,
+    media,
+    menu,
+    oauth,
+    openapi,
+    qrcode,
+    tags,
+    templates,
+    tokens,
+    users,
+)
 from simulator.platform import gate as platform
 from simulator.push import Postman
 from simulator.shop import Shops
@@ -27,7 +38,7 @@ from simulator.state import World
 
 ENDPOINTS = [
     endpoint
-    for module in (tokens, qrcode, menu, media, users, templates, custom, openapi, oauth)
+    for module in (tokens, qrcode, menu, media, users, tags, templates, custom, openapi, oauth)
     for endpoint in module.endpoints.all
 ]
 CONTROL_CALLS = [

@@ -52,6 +52,15 @@ class Media:
 
 
 @dataclass
+class Tag:
+    """What an account sticks on followers; `count` is how many followers have it at present."""
+
+    id: int
+    name: str
+    count: int = 0
+
+
+@dataclass
 class Contact:
     """What an account and a person have in common; exists before they follow and after they leave."""
 
@@ -63,6 +72,8 @@ class Contact:
     qr_scene: int = 0
     qr_scene_str: str = ""
     remark: str = ""
+    tags: list[int] = field(default_factory=list)
+    blacklisted: bool = False
     last_spoke_at: float = 0.0
     typing_until: float = 0.0
     credits: dict[str, list[float]] = field(
@@ -110,6 +121,9 @@ class Account:
     permanent_tickets: int = 0
     menu: dict[str, Any] | None = None
     menu_id: int = 0
+    conditional_menus: list[dict[str, Any]] = field(default_factory=list)  # the newest last
+    tags: dict[str, Tag] = field(default_factory=lambda: {"2": Tag(2, "星标组")})  # by id
+    next_tag_id: int = 100
     media: dict[str, Media] = field(default_factory=dict)
     contacts: dict[str, Contact] = field(default_factory=dict)
     sent_messages: dict[str, list[float]] = field(
@@ -117,6 +131,7 @@ class Account:
     )  # client_msg_id -> [msgid, sent_at]
     usage: dict[str, list[int]] = field(default_factory=dict)  # path -> [day, calls]
     clearings: dict[str, int] = field(default_factory=dict)  # month -> quota clearings
+    path_clearings: dict[str, int] = field(default_factory=dict)  # month -> those of one path
     jsapi_ticket: list[Any] = field(default_factory=list)  # [ticket, expires_at]
 
 
@@ -127,6 +142,7 @@ class User:
     id: str
     name: str
     unionid: str
+    platform: str = "2"  # client_platform_type: "1" iOS, "2" Android, "3" others
     openids: dict[str, str] = field(default_factory=dict)
 
 
@@ -261,6 +277,7 @@ class World:
         self.reports: deque[Report] = deque(maxlen=JOURNAL_LENGTH)
         self.grants: dict[str, Grant] = {}  # by OAuth code, access token and refresh token
         self.limits: dict[str, int | None] = {}  # path -> calls a day
+        self.minute_limits: dict[str, int | None] = {}  # path -> calls a minute
         self.state = state or State()
         self._ids: Iterator[int] = itertools.count(self.state.last_id + 1)
         self._user_of_name: dict[str, str] = {}

@@ -9,6 +9,18 @@ from __future__ import annotations
 
 from domain.models.accounts import Account, ApiKey, ApiNonce, Audit, Staff, StaffRole
 from domain.models.base import Base, Instant
+from domain.models.chat import (
+    Blacklisted,
+    FollowerSync,
+    MemberTag,
+    MenuVersion,
+    Reply,
+    ReplyMedia,
+    SeenFollower,
+    Tag,
+    TagMark,
+    TagRule,
+)
 from domain.models.commissions import Balance, Clawback, Commission, Hold, Posting
 from domain.models.members import (
     BindingHistory,
@@ -22,7 +34,7 @@ from domain.models.members import (
     Tally,
     Tree,
 )
-from domain.models.messages import Notice, NoticeTemplate, Outbox, Reply, TextOverride
+from domain.models.messages import Notice, NoticeTemplate, Outbox, TextOverride
 from domain.models.orders import Order, OrderLine, Product, Refund, RefundLine, Rule
 from domain.models.payouts import Merchant, Reconciliation, Withdrawal, WithdrawalApproval
 from domain.models.promotion import (
@@ -56,6 +68,7 @@ __all__ = [
     "Balance",
     "Base",
     "BindingHistory",
+    "Blacklisted",
     "Board",
     "Clawback",
     "Commission",
@@ -63,6 +76,7 @@ __all__ = [
     "Dispute",
     "DisputeNote",
     "Event",
+    "FollowerSync",
     "Grade",
     "GradeHistory",
     "GradeMark",
@@ -72,6 +86,8 @@ __all__ = [
     "Instant",
     "Lease",
     "Member",
+    "MemberTag",
+    "MenuVersion",
     "Merchant",
     "Move",
     "Notice",
@@ -91,13 +107,18 @@ __all__ = [
     "RegistrationDay",
     "Relation",
     "Reply",
+    "ReplyMedia",
     "RiskSignal",
     "Rule",
     "Scene",
+    "SeenFollower",
     "Staff",
     "StaffRole",
     "Standing",
     "Sweep",
+    "Tag",
+    "TagMark",
+    "TagRule",
     "Tally",
     "TextOverride",
     "Tree",

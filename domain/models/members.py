@@ -57,6 +57,7 @@ class Member(Base):
     unionid: Mapped[MaybeKey64]
     code: Mapped[Word]
     nickname: Mapped[MaybeName]
+    remark: Mapped[MaybeName]
     referrer_id: Mapped[MaybeRef]
     bound_at: Mapped[MaybeAt]
     bound_scene_id: Mapped[MaybeRef]

@@ -79,21 +79,6 @@ class NoticeTemplate(Base):
     fields: Mapped[MaybeJson]
 
 
-class Reply(Base):
-    """The merchant's own keyword reply."""
-
-    __tablename__ = "reply"
-    __table_args__ = (
-        UniqueConstraint("account_id", "keyword"),
-        CheckConstraint("matching IN ('exact', 'contains')", name="matching"),
-    )
-    id: Mapped[Id]
-    account_id: Mapped[Ref]
-    keyword: Mapped[str] = mapped_column(String(60))
-    matching: Mapped[Word]
-    body: Mapped[str] = mapped_column(String(2000))
-
-
 class TextOverride(Base):
     """The merchant's own wording of one of our texts (domain/texts/)."""
 

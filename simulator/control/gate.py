@@ -12,7 +12,7 @@ from simulator.pay.transfers import Transfers
 from simulator.people import People
 from simulator.push import Postman, Push
 from simulator.shop import Shops
-from simulator.state import Account, User, World
+from simulator.state import Account, Contact, User, World
 
 LONGEST_WAIT_SECONDS = 60
 
@@ -63,6 +63,10 @@ class ControlCall:
     def user(self) -> User:
         """The person that is meant."""
         return self.world.get_user(self.text("user"))
+
+    def contact(self) -> Contact:
+        """What the account and the person that are meant have in common."""
+        return self.world.contact_of(self.account(), self.user())
 
     def pushed(self, push: Push) -> Any:
         """The push record, by default when the delivery is over."""

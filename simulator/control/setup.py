@@ -13,6 +13,7 @@ from simulator.state import Account, Contact, User, World
 
 calls = Calls()
 
+PLATFORMS = ("1", "2", "3")
 MODES = ("plain", "compatible", "safe")
 _SETTINGS = {
     "secret": str,
@@ -67,13 +68,17 @@ def verify(call: ControlCall) -> Any:
 
 @calls.add("POST", "/_sim/users")
 def put_user(call: ControlCall) -> Any:
-    """A new person with a phone: name, optional openid (for the only account) or openids {app_id: openid}."""
+    """A new person with a phone: name, optional openid (for the only account) or openids {app_id: openid},
+    platform (client_platform_type: 1 iOS, 2 Android, 3 others)."""
     name = call.text("name")
     openids = dict(call.fields.get("openids") or {})
     if "openid" in call.fields:
         openids[call.account().app_id] = call.text("openid")
+    platform = call.text("platform", "2")
+    if platform not in PLATFORMS:
+        raise ControlError(f"platform must be one of {', '.join(PLATFORMS)}")
     with call.world.lock:
-        user = User(f"u{call.world.next_id()}", name, ids.unionid())
+        user = User(f"u{call.world.next_id()}", name, ids.unionid(), platform=platform)
         for app_id, openid in openids.items():
             _introduce(call.world, user, app_id, openid)
         call.world.add_user(user)

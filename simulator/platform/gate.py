@@ -34,6 +34,7 @@ class Endpoint:
     handler: type_of_handler
     credential: str  # "token", "secret" or "none"
     per_day: int | None  # None: not counted
+    per_minute: int | None = None
 
 
 class ApiCall:
@@ -103,12 +104,18 @@ class Endpoints:
         self.all: list[Endpoint] = []
 
     def add(
-        self, method: str, path: str, *, per_day: int | None = None, credential: str = "token"
+        self,
+        method: str,
+        path: str,
+        *,
+        per_day: int | None = None,
+        per_minute: int | None = None,
+        credential: str = "token",
     ) -> Callable[[type_of_handler], type_of_handler]:
         """Declare the function as the handler of this path."""
 
         def declare(handler: type_of_handler) -> type_of_handler:
-            self.all.append(Endpoint(method, path, handler, credential, per_day))
+            self.all.append(Endpoint(method, path, handler, credential, per_day, per_minute))
             return handler
 
         return declare
@@ -118,6 +125,7 @@ def blueprint(world: World, people: People, endpoints: list[Endpoint]) -> Bluepr
     """All endpoints behind the gate."""
     bp = Blueprint("platform", __name__)
     world.limits = {each.path: each.per_day for each in endpoints}
+    world.minute_limits = {each.path: each.per_minute for each in endpoints}
     for endpoint in endpoints:
         bp.add_url_rule(
             endpoint.path,

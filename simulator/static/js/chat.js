@@ -117,7 +117,7 @@ function card(message, phone) {
 
 function messageMenu(message, phone) {
   const choices = message.choices.map((choice) =>
-    h("button", { type: "button", class: "text-link block", onclick: () => phone.say(choice.text) }, choice.text),
+    h("button", { type: "button", class: "text-link block", onclick: () => phone.say(choice.text, choice.id) }, choice.text),
   );
   return h("div", { class: "bubble" }, message.text, choices, message.tail);
 }

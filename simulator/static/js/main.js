@@ -18,7 +18,7 @@ const byId = (id) => document.getElementById(id);
 
 class App {
   constructor() {
-    this.world = { account: null, accounts: [], users: [], menu: null, shop: null, clock: { now: 0, offset_seconds: 0 }, faults: {} };
+    this.world = { account: null, accounts: [], users: [], shop: null, clock: { now: 0, offset_seconds: 0 }, faults: {} };
     this.phones = [];
     this.wanted = new URLSearchParams(location.search).get("account") ?? "";
     this.forget();
