@@ -45,7 +45,25 @@ class Faults:
     late_error_rate: float = 0.0  # done, but the answer is HTTP 500 SYSTEM_ERROR
     wrong_signature_rate: float = 0.0  # done, but the answer's signature is somebody else's
     transfer_stops_at: str = ""  # ACCEPTED, PROCESSING, …: transfers get no further
+    transfer_lapses_to: str = (
+        "FAIL"  # or CANCELLED: what a transfer is after 24 h without confirmation
+    )
     transfer_fails_with: str = ""  # a fail_reason: transfers end in FAIL after the confirmation
+    refund_ends_in: str = "SUCCESS"  # or ABNORMAL, CLOSED
+    refund_delay_seconds: int = 0  # a refund is PROCESSING for so long (simulated time)
+    share_delay_seconds: int = 0  # the same for profit sharing
+    share_fails_with: str = ""  # a fail_reason: money for a receiver is CLOSED, a return is FAILED
+    paid_amount_off_fen: int = (
+        0  # queries and notices of orders say so much more (or less) than was asked
+    )
+    pay_per_second: int = 0  # so many calls a second, then FREQUENCY_LIMITED; 0: no limit
+    notice_first: bool = (
+        False  # the result and its notice come before the answer of the call that began it
+    )
+    notice_wrong_signature_rate: float = 0.0  # a notice is signed by somebody else
+    notice_foreign_serial_rate: float = (
+        0.0  # a notice names a key that the merchant has never heard of
+    )
     notice_copies: int = 0  # so many more copies of each notice, at the same moment
     notice_delay_seconds: int = 0  # the first notice comes this much later (simulated time)
     notice_lost_rate: float = 0.0  # a delivery of a notice is lost on its way

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from multiprocessing.util import Finalize
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
 from granian.constants import Interfaces
@@ -14,8 +15,13 @@ from simulator.blobs import Blobs
 from simulator.clock import Clock
 from simulator.control import acts, looks, money, setup, trade
 from simulator.control import gate as control
+from simulator.pay import api as pay_api
 from simulator.pay import gate as pay
+from simulator.pay.book import Book
 from simulator.pay.courier import Courier
+from simulator.pay.orders import Orders
+from simulator.pay.refunds import Refunds
+from simulator.pay.sharing import Sharing
 from simulator.pay.transfers import Transfers
 from simulator.people import People
 from simulator.platform import (
@@ -33,7 +39,7 @@ from simulator.platform import (
 from simulator.platform import gate as platform
 from simulator.push import Postman
 from simulator.shop import Shops
-from simulator.state import World
+from simulator.state import PayOrder, Refund, Share, Transfer, World
 
 ENDPOINTS = [
     endpoint
@@ -61,16 +67,15 @@ def create_app(clock_file: Path | None = None, state_file: Path | None = None) -
     world = World(Clock(clock_file), _blobs(state_file), store.read_state(state_file))
     postman = Postman(world)
     people = People(world, postman)
-    transfers = Transfers(world)
-    courier = Courier(world, transfers)
+    desk, courier = _pay(world)
     courier.start()
-    room = control.Room(world, people, postman, Shops(world), transfers, courier)
+    room = control.Room(world, people, postman, Shops(world), desk, courier)
     app = Flask(__name__)
     app.json.ensure_ascii = False  # type: ignore[attr-defined]  # of the default provider
     app.register_blueprint(platform.blueprint(world, people, ENDPOINTS))
     app.register_blueprint(control.blueprint(room, CONTROL_CALLS))
-    app.register_blueprint(pay.blueprint(world, transfers))
-    paths = [each.path for each in ENDPOINTS] + [each.partition(" ")[2] for each in pay.PATHS]
+    app.register_blueprint(pay.blueprint(desk, pay_api.endpoints.all))
+    paths = [each.path for each in (*ENDPOINTS, *pay_api.endpoints.all)]
     app.register_blueprint(docs.blueprint(CONTROL_CALLS, paths))
     app.register_blueprint(webauth.blueprint(world))
     app.register_blueprint(phones.bp)
@@ -78,6 +83,24 @@ def create_app(clock_file: Path | None = None, state_file: Path | None = None) -
     app.extensions["simulator"] = room
     _close_at_exit(world, postman, courier, state_file)
     return app
+
+
+def _pay(world: World) -> tuple[pay.Desk, Courier]:
+    """The books of WeChat Pay, and the courier who tells merchants what happens in them."""
+    orders = Orders(world)
+    transfers, refunds, sharing = Transfers(world), Refunds(world, orders), Sharing(world, orders)
+    books: dict[type, Book] = {
+        PayOrder: orders,
+        Refund: refunds,
+        Share: sharing,
+        Transfer: transfers,
+    }
+    courier = Courier(world, list(books.values()))
+
+    def deliver(entry: Any) -> Any:
+        return courier.deliver(books[type(entry)], entry)
+
+    return pay.Desk(world, transfers, orders, refunds, sharing, deliver), courier
 
 
 def serve(options: Options) -> None:

@@ -8,6 +8,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from simulator.errors import ControlError
 from simulator.pay.courier import Courier
+from simulator.pay.gate import Desk
 from simulator.pay.transfers import Transfers
 from simulator.people import People
 from simulator.push import Postman, Push
@@ -25,8 +26,13 @@ class Room:
     people: People
     postman: Postman
     shops: Shops
-    transfers: Transfers
+    desk: Desk
     courier: Courier
+
+    @property
+    def transfers(self) -> Transfers:
+        """The book of transfers."""
+        return self.desk.transfers
 
 
 class ControlCall:

@@ -92,7 +92,7 @@ def proceed(call: ControlCall, bill: str) -> Any:
 @calls.add("POST", "/_sim/transfers/<bill>/notify")
 def notify(call: ControlCall, bill: str) -> Any:
     """Deliver the notice once more. Answers {at, status, body}."""
-    return call.room.courier.deliver(_get(call, bill))
+    return call.room.desk.deliver(_get(call, bill))
 
 
 def merchant_json(merchant: Merchant) -> dict[str, Any]:
