@@ -13,7 +13,7 @@ from granian.server import Server
 from simulator import docs, phones, store, webauth
 from simulator.blobs import Blobs
 from simulator.clock import Clock
-from simulator.control import acts, looks, money, setup, trade
+from simulator.control import acts, inside, looks, money, setup, trade
 from simulator.control import gate as control
 from simulator.pay import api as pay_api
 from simulator.pay import gate as pay
@@ -47,7 +47,9 @@ ENDPOINTS = [
     for endpoint in module.endpoints.all
 ]
 CONTROL_CALLS = [
-    call for module in (setup, acts, looks, trade, money, phones) for call in module.calls.all
+    call
+    for module in (setup, acts, looks, trade, money, inside, phones)
+    for call in module.calls.all
 ]
 
 

@@ -142,7 +142,8 @@ class Orders:
     def check_package(self, order: PayOrder, given: dict[str, Any]) -> None:
         """Refuse what a page hands to getBrandWCPayRequest unless the merchant signed it."""
         merchant = self._world.state.merchants[order.mch_id]
-        parts = [str(given.get(name, "")) for name in ("appId", "timeStamp", "nonceStr", "package")]
+        names = ("appId", "timeStamp", "nonceStr", "package")
+        parts = [str(given.get(name, "")) for name in names]
         if given.get("signType") != "RSA" or not signing.is_signed(
             merchant, parts, str(given.get("paySign", ""))
         ):
