@@ -109,7 +109,7 @@ class ApiError(Exception):
 
     def answer(self, rid: str) -> dict[str, object]:
         """The JSON body, with the request id at the end of the words."""
-        words = WORDS[self.errcode]
+        words = WORDS.get(self.errcode, "refused on request")
         text = words.format(detail=self.detail) if "{detail}" in words else words
         if self.detail and "{detail}" not in words:
             text = f"{text} hint: [{self.detail}]"

@@ -7,6 +7,18 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from simulator.errors import ControlError
+from simulator.pay.errors import STATUS
+
+# The values that some faults may have.
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "invalid_token_errcode": (40001, 40014),
+    "unfollowed_errcode": (43004, 40003),
+    "finish_status": ("success", "failed:user block", "failed: system failed"),
+    "pay_error": ("", *STATUS),
+    "transfer_stops_at": ("", "ACCEPTED", "PROCESSING", "TRANSFERING", "CANCELING"),
+    "transfer_lapses_to": ("FAIL", "CANCELLED"),
+    "refund_ends_in": ("SUCCESS", "ABNORMAL", "CLOSED"),
+}
 
 
 @dataclass
@@ -17,12 +29,16 @@ class Faults:
     paths: list[str] = field(default_factory=list)  # where API faults strike; empty: everywhere
     latency_ms: int = 0  # every call takes this much longer
     http_500_rate: float = 0.0  # HTTP 500 with an HTML page, nothing done
+    empty_rate: float = 0.0  # HTTP 200 with nothing in it, nothing done
     busy_rate: float = 0.0  # errcode -1, nothing done
     html_rate: float = 0.0  # HTTP 200 with an HTML page, nothing done
     drop_answer_rate: float = 0.0  # done, but the connection breaks before the answer
     truncate_rate: float = 0.0  # done, but only half of the JSON arrives
     rotate_token_every: int = 0  # every so many calls all tokens become invalid
     invalid_token_errcode: int = 40001  # or 40014, for a token that the platform does not know
+    refused_people: dict[str, int] = field(
+        default_factory=dict
+    )  # openid -> errcode of calls about them
     unfollowed_errcode: int = 43004  # or 40003, for a template message to somebody who has left
     quota: dict[str, int] = field(default_factory=dict)  # path -> calls a day
     rate_per_minute: dict[str, int] = field(default_factory=dict)  # path -> calls a minute (45011)
@@ -33,6 +49,9 @@ class Faults:
     push_deadline_ms: int = 5000  # how long an answer is waited for
     push_deliveries: int = 3  # attempts in all
     push_spacing_ms: int = 5000  # between two attempts
+    push_repeats_refused: bool = (
+        True  # HTTP 4xx and 5xx count as no answer; false: they are not repeated
+    )
     duplicate_push: int = 0  # so many more copies of each push, at the same moment
     reorder_push: int = 0  # so many pushes are held back and then sent latest first
     lower_case_events: bool = False  # `templatesendjobfinish`
@@ -68,6 +87,8 @@ class Faults:
     notice_delay_seconds: int = 0  # the first notice comes this much later (simulated time)
     notice_lost_rate: float = 0.0  # a delivery of a notice is lost on its way
     signtest_rate: float = 0.01  # a probe with a wrong signature comes before the notice
+    # All
+    times: dict[str, int] = field(default_factory=dict)  # rate -> so many times, then never again
     seed: int | None = None  # the same seed makes the same calls fail
 
     def __post_init__(self) -> None:
@@ -75,9 +96,15 @@ class Faults:
         self._lock = threading.Lock()
         self._calls = 0
 
-    def happens(self, rate: float) -> bool:
-        """Throw the dice."""
-        return rate > 0 and self._random.random() < rate
+    def happens(self, name: str) -> bool:
+        """Throw the dice for the fault of this name, unless it has happened as often as it may."""
+        with self._lock:
+            rate = getattr(self, name)
+            if rate <= 0 or self._random.random() >= rate or self.times.get(name, 1) < 1:
+                return False
+            if name in self.times:
+                self.times[name] -= 1
+            return True
 
     def strikes(self, path: str) -> bool:
         """Whether API faults apply to this path at all."""
@@ -106,6 +133,11 @@ def changed(faults: Faults, wishes: dict[str, Any]) -> Faults:
         if name not in kinds:
             raise ControlError(f"no fault {name!r}; there are: {', '.join(kinds)}")
         values[name] = _checked(name, kinds[name], wish)
+        if name in CHOICES and values[name] not in CHOICES[name]:
+            raise ControlError(f"{name} must be one of {', '.join(map(str, CHOICES[name]))}")
+    for name in values["times"]:
+        if not name.endswith("_rate") or name not in kinds:
+            raise ControlError(f"times: {name!r} is no rate")
     return Faults(**values)
 
 

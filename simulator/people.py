@@ -139,7 +139,7 @@ class People:
     def finish_template(self, account: Account, contact: Contact, msgid: int) -> None:
         """Tell what became of a template message, some time after it was accepted."""
         faults = self._world.faults
-        if faults.happens(faults.finish_lost_rate):
+        if faults.happens("finish_lost_rate"):
             return
         fields = self._common(account, contact) | {
             "MsgType": "event",

@@ -10,7 +10,7 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
-from simulator import docs, phones, store, webauth
+from simulator import docs, phones, store, tracepage, webauth
 from simulator.blobs import Blobs
 from simulator.clock import Clock
 from simulator.control import acts, inside, looks, money, setup, trade
@@ -48,7 +48,7 @@ ENDPOINTS = [
 ]
 CONTROL_CALLS = [
     call
-    for module in (setup, acts, looks, trade, money, inside, phones)
+    for module in (setup, acts, looks, trade, money, inside, phones, tracepage)
     for call in module.calls.all
 ]
 

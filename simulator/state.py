@@ -396,6 +396,7 @@ class World:
         self.blobs = blobs
         self.faults = Faults()
         self.calls: deque[Any] = deque(maxlen=JOURNAL_LENGTH)
+        self.acts: deque[dict[str, Any]] = deque(maxlen=JOURNAL_LENGTH)  # POST calls to /_sim/
         self.pushes: deque[Any] = deque(maxlen=JOURNAL_LENGTH)
         self.notices: deque[dict[str, Any]] = deque(maxlen=JOURNAL_LENGTH)  # of WeChat Pay
         self.reports: deque[Report] = deque(maxlen=JOURNAL_LENGTH)
@@ -434,6 +435,7 @@ class World:
             self.pushes.clear()
             self.reports.clear()
             self.notices.clear()
+            self.acts.clear()
             self.blobs.clear()
 
     @property

@@ -1,5 +1,6 @@
 """How a control call is declared, reads its JSON, and answers."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -123,10 +124,27 @@ def blueprint(room: Room, declared: list[Declared]) -> Blueprint:
 
 def _view(room: Room, handler: Callable[..., Any]) -> Callable[..., Any]:
     def view(**parts: str) -> Any:
-        result = handler(ControlCall(room), **parts)
-        if request.method == "POST":
+        if request.method != "POST":
+            return handler(ControlCall(room), **parts)
+        started, state = time.perf_counter(), room.world.state
+        call, number, status = ControlCall(room), room.world.next_id(), 200
+        try:
+            return handler(call, **parts)
+        except ControlError as error:
+            status = error.status
+            raise
+        finally:
             room.world.changes += 1
-        return result
+            act = {
+                "id": number,
+                "at": room.world.now(),
+                "path": request.path,
+                "fields": call.fields,
+                "status": status,
+                "ms": round((time.perf_counter() - started) * 1000, 1),
+            }
+            if room.world.state is state:  # else it was a reset: the numbers begin anew
+                room.world.acts.append(act)
 
     return view
 

@@ -12,7 +12,7 @@ from simulator.errors import ControlError
 calls = Calls()
 
 _SCRIPT = "bridge.js"
-_NO_CONFIG = "invalid signature"
+_NO_CONFIG = "config:fail, invalid signature"
 
 
 @calls.add("GET", "/_sim/bridge.js")
@@ -26,12 +26,13 @@ def script(call: ControlCall) -> Response:
 
 @calls.add("POST", "/_sim/bridge/config")
 def config(call: ControlCall) -> Any:
-    """Check wx.config as a phone does: appId, timestamp, nonceStr, signature, url (of the page, without #…)."""
+    """Check wx.config as a phone does: appId, timestamp, nonceStr, signature, url (of the page, without #…).
+    Answers {"err_msg": "config:ok"} or the words that wx.error gets."""
     account = call.world.state.accounts.get(call.text("appId"))
     if account is None:
-        raise ControlError("invalid appid", 403)
+        return {"err_msg": "config:fail, invalid appid"}
     if not account.jsapi_ticket:
-        raise ControlError(_NO_CONFIG, 403)
+        return {"err_msg": _NO_CONFIG}
     ticket, expires_at = account.jsapi_ticket
     parts = {
         "jsapi_ticket": ticket,
@@ -42,8 +43,8 @@ def config(call: ControlCall) -> Any:
     text = "&".join(f"{name}={value}" for name, value in parts.items())
     right = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
     if call.text("signature") != right or expires_at <= call.world.now():
-        raise ControlError(_NO_CONFIG, 403)
-    return {"ok": True}
+        return {"err_msg": _NO_CONFIG}
+    return {"err_msg": "config:ok"}
 
 
 @calls.add("POST", "/_sim/bridge/order")

@@ -5,7 +5,7 @@ import binascii
 from dataclasses import asdict
 from typing import Any
 
-from simulator import faults, ids
+from simulator import faults, faultwords, ids
 from simulator.control.gate import Calls, ControlCall
 from simulator.errors import ControlError
 from simulator.platform import keys
@@ -117,10 +117,17 @@ def get_faults(call: ControlCall) -> Any:
     return asdict(call.world.faults)
 
 
+@calls.add("GET", "/_sim/faults/list")
+def list_faults(call: ControlCall) -> Any:
+    """Every fault there is: name, group, label (Chinese), kind (rate, number, switch, text, choice, json), default,
+    choices."""
+    return {"faults": faultwords.listing()}
+
+
 @calls.add("POST", "/_sim/faults")
 def put_faults(call: ControlCall) -> Any:
     """Change what goes wrong; see GET for the names. {"rotate_token": true} makes all access tokens invalid
-    now, {"off": true} switches everything off first."""
+    now, {"off": true} switches everything off first, {"times": {"busy_rate": 1}} lets a rate strike once only."""
     wishes = dict(call.fields)
     rotate, off = wishes.pop("rotate_token", False), wishes.pop("off", False)
     present = faults.Faults() if off else call.world.faults

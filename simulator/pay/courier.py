@@ -52,7 +52,7 @@ class Courier(threading.Thread):
     def _attempt(self, book: Book, entry: Told) -> None:
         faults = self._world.faults
         entry.notify_tries += 1
-        if faults.happens(faults.signtest_rate):
+        if faults.happens("signtest_rate"):
             self._deliver(book, entry, probe=True)
         copies = [
             threading.Thread(target=self._deliver, args=(book, entry))
@@ -60,7 +60,7 @@ class Courier(threading.Thread):
         ]
         for copy in copies:
             copy.start()
-        lost = faults.happens(faults.notice_lost_rate)
+        lost = faults.happens("notice_lost_rate")
         accepted = not lost and self._deliver(book, entry)["status"] in (200, 204)
         for copy in copies:
             copy.join()
@@ -92,7 +92,8 @@ class Courier(threading.Thread):
         with self._world.lock:
             entry.notices.append(delivery)
             self._world.notices.append(
-                delivery | {"mch_id": entry.mch_id, "url": entry.notify_url, "sent": body}
+                delivery
+                | {"url": entry.notify_url, "sent": body, "inside": book.letter(entry).inside}
             )
         return delivery
 
@@ -114,9 +115,9 @@ class Courier(threading.Thread):
         signed = signing.headers(merchant, body, self._world.now())
         if probe:
             signed["Wechatpay-Signature"] = signing.probe_signature()
-        elif faults.happens(faults.notice_wrong_signature_rate):
+        elif faults.happens("notice_wrong_signature_rate"):
             forged = signing.headers(merchant, body + " ", self._world.now())
             signed["Wechatpay-Signature"] = forged["Wechatpay-Signature"]
-        if faults.happens(faults.notice_foreign_serial_rate):
+        if faults.happens("notice_foreign_serial_rate"):
             signed["Wechatpay-Serial"] = "PUB_KEY_ID_0000000000000000000000000000000"
         return signed

@@ -20,6 +20,7 @@ from simulator.pay.transfers import Transfers
 from simulator.state import Merchant, World
 
 _JSON = "application/json; charset=utf-8"
+_KEPT_BYTES = 16_384  # of a body in the journal
 _HTML_PAGE = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
 
 
@@ -184,9 +185,11 @@ def _before(world: World) -> Response | None:
     if not faults.strikes(request.path):
         return None
     faults.delay()
-    if faults.happens(faults.http_500_rate):
+    if faults.happens("http_500_rate"):
         return Response(_HTML_PAGE, 500, content_type="text/html")
-    if faults.happens(faults.html_rate):
+    if faults.happens("empty_rate"):
+        return Response("", content_type=_JSON)
+    if faults.happens("html_rate"):
         return Response(_HTML_PAGE, content_type="text/html")
     return None
 
@@ -195,17 +198,17 @@ def _after(world: World, merchant: Merchant | None, status: int, body: str) -> R
     """The signed answer, or what the faults make of it after the call has had its effect."""
     faults = world.faults
     struck = faults.strikes(request.path)
-    if struck and faults.happens(faults.late_error_rate):
+    if struck and faults.happens("late_error_rate"):
         status, body = (
             500,
             _dumped({"code": "SYSTEM_ERROR", "message": "系统异常，请用相同参数重新调用"}),
         )
     proof = {} if merchant is None else signing.headers(merchant, body, world.now())
-    if merchant is not None and struck and faults.happens(faults.wrong_signature_rate):
+    if merchant is not None and struck and faults.happens("wrong_signature_rate"):
         proof = signing.headers(merchant, body + " ", world.now())
-    if struck and faults.happens(faults.drop_answer_rate):
+    if struck and faults.happens("drop_answer_rate"):
         return Response(iter([b"{"]), headers={"Content-Length": "100"}, content_type=_JSON)
-    if struck and faults.happens(faults.truncate_rate):
+    if struck and faults.happens("truncate_rate"):
         body = body[: len(body) // 2]
     proof["Request-ID"] = ids.rid()
     return Response(body, status, headers=proof, content_type=_JSON)
@@ -221,10 +224,10 @@ def _record(world: World, response: Response, ms: float) -> None:
             method=request.method,
             path=request.path,
             query=request.query_string.decode(),
-            body=request.get_data(),
+            body=request.get_data()[:_KEPT_BYTES],
             client_ip=request.remote_addr or "",
             status=response.status_code,
-            answer=b"" if response.is_streamed else response.get_data(),
+            answer=b"" if response.is_streamed else response.get_data()[:_KEPT_BYTES],
             ms=ms,
             rid=response.headers.get("Request-ID", ""),
         )

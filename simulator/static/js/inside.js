@@ -19,8 +19,7 @@ const RESULT_NAMES = { getBrandWCPayRequest: "get_brand_wcpay_request" };
 
 const HANDLERS = {
   async config(phone, values, url) {
-    await post("/_sim/bridge/config", { ...values, url });
-    return { err_msg: "config:ok" };
+    return post("/_sim/bridge/config", { ...values, url });
   },
 
   async getBrandWCPayRequest(phone, values) {
@@ -41,11 +40,11 @@ const HANDLERS = {
 
   async subscribe(phone, { templates }) {
     const { templates: listed } = await post("/_sim/bridge/templates", { account: phone.app.world.account?.app_id, templates });
-    const choices = await ask(phone, subscribeSheet, listed);
-    if (!choices) return { err_msg: "subscribe:cancel" };
-    await post("/_sim/subscribe", { account: phone.app.world.account?.app_id, user: phone.owner.id, choices, wait: false });
+    const answers = await ask(phone, subscribeSheet, listed);
+    if (!answers) return { err_msg: "subscribe:cancel" };
+    await post("/_sim/subscribe", { account: phone.app.world.account?.app_id, user: phone.owner.id, answers, wait: false });
     phone.app.refresh();
-    const details = Object.fromEntries(choices.map(({ template_id, accept }) => [template_id, JSON.stringify({ status: accept ? "accept" : "reject" })]));
+    const details = Object.fromEntries(Object.entries(answers).map(([id, status]) => [id, JSON.stringify({ status })]));
     return { err_msg: "subscribe:ok", details: JSON.stringify(details) };
   },
 
@@ -108,7 +107,7 @@ function subscribeSheet(templates, done) {
     const box = h("input", { type: "checkbox", checked: true });
     return [template_id, box, h("label", { class: "sheet-row" }, h("span", {}, title || template_id), box)];
   });
-  const chosen = (accept) => rows.map(([template_id, box]) => ({ template_id, accept: accept && box.checked }));
+  const chosen = (accept) => Object.fromEntries(rows.map(([id, box]) => [id, accept && box.checked ? "accept" : "reject"]));
   return bottomSheet("订阅通知", done,
     h("p", { class: "sheet-head" }, "申请向你发送以下通知"),
     rows.map(([, , row]) => row),
