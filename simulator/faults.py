@@ -36,9 +36,7 @@ class Faults:
     truncate_rate: float = 0.0  # done, but only half of the JSON arrives
     rotate_token_every: int = 0  # every so many calls all tokens become invalid
     invalid_token_errcode: int = 40001  # or 40014, for a token that the platform does not know
-    refused_people: dict[str, int] = field(
-        default_factory=dict
-    )  # openid -> errcode of calls about them
+    refused_people: dict[str, int] = field(default_factory=dict)  # openid -> errcode
     unfollowed_errcode: int = 43004  # or 40003, for a template message to somebody who has left
     quota: dict[str, int] = field(default_factory=dict)  # path -> calls a day
     rate_per_minute: dict[str, int] = field(default_factory=dict)  # path -> calls a minute (45011)
@@ -49,9 +47,7 @@ class Faults:
     push_deadline_ms: int = 5000  # how long an answer is waited for
     push_deliveries: int = 3  # attempts in all
     push_spacing_ms: int = 5000  # between two attempts
-    push_repeats_refused: bool = (
-        True  # HTTP 4xx and 5xx count as no answer; false: they are not repeated
-    )
+    push_repeats_refused: bool = True  # HTTP 4xx and 5xx are repeated like no answer
     duplicate_push: int = 0  # so many more copies of each push, at the same moment
     reorder_push: int = 0  # so many pushes are held back and then sent latest first
     lower_case_events: bool = False  # `templatesendjobfinish`
@@ -64,25 +60,17 @@ class Faults:
     late_error_rate: float = 0.0  # done, but the answer is HTTP 500 SYSTEM_ERROR
     wrong_signature_rate: float = 0.0  # done, but the answer's signature is somebody else's
     transfer_stops_at: str = ""  # ACCEPTED, PROCESSING, …: transfers get no further
-    transfer_lapses_to: str = (
-        "FAIL"  # or CANCELLED: what a transfer is after 24 h without confirmation
-    )
+    transfer_lapses_to: str = "FAIL"  # or CANCELLED: after 24 h unconfirmed
     transfer_fails_with: str = ""  # a fail_reason: transfers end in FAIL after the confirmation
     refund_ends_in: str = "SUCCESS"  # or ABNORMAL, CLOSED
     refund_delay_seconds: int = 0  # a refund is PROCESSING for so long (simulated time)
     share_delay_seconds: int = 0  # the same for profit sharing
     share_fails_with: str = ""  # a fail_reason: money for a receiver is CLOSED, a return is FAILED
-    paid_amount_off_fen: int = (
-        0  # queries and notices of orders say so much more (or less) than was asked
-    )
+    paid_amount_off_fen: int = 0  # so much more is said to be paid than was asked for
     pay_per_second: int = 0  # so many calls a second, then FREQUENCY_LIMITED; 0: no limit
-    notice_first: bool = (
-        False  # the result and its notice come before the answer of the call that began it
-    )
+    notice_first: bool = False  # a result is told before the call that began it answers
     notice_wrong_signature_rate: float = 0.0  # a notice is signed by somebody else
-    notice_foreign_serial_rate: float = (
-        0.0  # a notice names a key that the merchant has never heard of
-    )
+    notice_foreign_serial_rate: float = 0.0  # a notice names a key that nobody knows
     notice_copies: int = 0  # so many more copies of each notice, at the same moment
     notice_delay_seconds: int = 0  # the first notice comes this much later (simulated time)
     notice_lost_rate: float = 0.0  # a delivery of a notice is lost on its way

@@ -10,7 +10,7 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
-from simulator import docs, phones, store, tracepage, webauth
+from simulator import docs, phones, store, tls, tracepage, webauth
 from simulator.blobs import Blobs
 from simulator.clock import Clock
 from simulator.control import acts, inside, looks, money, setup, trade
@@ -62,6 +62,7 @@ class Options:
     clock_file: Path | None
     state_file: Path | None
     threads: int
+    tls: Path | None = None  # the folder of the certificates
 
 
 def create_app(clock_file: Path | None = None, state_file: Path | None = None) -> Flask:
@@ -107,6 +108,7 @@ def _pay(world: World) -> tuple[pay.Desk, Courier]:
 
 def serve(options: Options) -> None:
     """Serve until SIGTERM or Ctrl-C. One process, many threads: most of them wait for somebody's callback."""
+    certificate, key = tls.prepare(options.tls) if options.tls else (None, None)
     server = Server(
         "simulator.server",
         address=options.host,
@@ -117,6 +119,8 @@ def serve(options: Options) -> None:
         websockets=False,
         log_level=LogLevels.error,
         workers_kill_timeout=2,
+        ssl_cert=certificate,
+        ssl_key=key,
     )
     server.serve(
         target_loader=lambda *_: create_app(options.clock_file, options.state_file),
