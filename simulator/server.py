@@ -12,13 +12,26 @@ from granian.server import Server
 from simulator import docs, phones, store, webauth
 from simulator.blobs import Blobs
 from simulator.clock import Clock
-from simulator.control import acts, looks, money, setup, trade
+from simulator.control import acts, broadcasts, looks, money, setup, trade
 from simulator.control import gate as control
 from simulator.pay import gate as pay
 from simulator.pay.courier import Courier
 from simulator.pay.transfers import Transfers
 from simulator.people import People
-from simulator.platform import custom, media, menu, oauth, openapi, qrcode, templates, tokens, users
+from simulator.platform import (
+    custom,
+    drafts,
+    mass,
+    materials,
+    media,
+    menu,
+    oauth,
+    openapi,
+    qrcode,
+    templates,
+    tokens,
+    users,
+)
 from simulator.platform import gate as platform
 from simulator.push import Postman
 from simulator.shop import Shops
@@ -26,11 +39,26 @@ from simulator.state import World
 
 ENDPOINTS = [
     endpoint
-    for module in (tokens, qrcode, menu, media, users, templates, custom, openapi, oauth)
+    for module in (
+        tokens,
+        qrcode,
+        menu,
+        media,
+        materials,
+        users,
+        templates,
+        custom,
+        mass,
+        drafts,
+        openapi,
+        oauth,
+    )  # fmt: skip
     for endpoint in module.endpoints.all
 ]
 CONTROL_CALLS = [
-    call for module in (setup, acts, looks, trade, money, phones) for call in module.calls.all
+    call
+    for module in (setup, acts, looks, broadcasts, trade, money, phones)
+    for call in module.calls.all
 ]
 
 
