@@ -52,7 +52,7 @@ ENDPOINTS = [
         drafts,
         openapi,
         oauth,
-    )  # fmt: skip
+    )
     for endpoint in module.endpoints.all
 ]
 CONTROL_CALLS = [

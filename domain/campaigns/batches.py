@@ -389,6 +389,18 @@ def finish_mass(
     return True
 
 
+_CALLED = Sql(
+    "SELECT 1 FROM campaign_batch WHERE account_id = ? AND state IN ('waiting', 'claimed') AND msg_id IS NULL"
+    " AND called_at IS NOT NULL LIMIT 1"
+)
+
+
+def may_come(session: Session, account_id: int) -> bool:
+    """Whether a call is out whose number is not written down yet: a result that nobody knows may be its own. A mass
+    message that somebody sent from WeChat's own console has none of ours."""
+    return _CALLED(session, account_id).first() is not None
+
+
 _SILENT = Sql(
     "SELECT campaign_id, no, account_id, way, msg_id FROM campaign_batch WHERE state = 'sent' AND next_at <= ?"
     " ORDER BY next_at LIMIT ?"

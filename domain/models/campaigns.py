@@ -98,7 +98,9 @@ class CampaignBatch(Base):
     __tablename__ = "campaign_batch"
     __table_args__ = (
         Index(None, "state", "next_at"),  # what a worker claims, and what is asked about
-        Index(None, "account_id", "msg_id"),  # the result event finds its batch
+        Index(
+            None, "account_id", "msg_id"
+        ),  # the result event finds its batch (none yet: may come)
         CheckConstraint("way IN ('list', 'all', 'tag', 'person', 'publish')", name="way"),
         CheckConstraint(
             "state IN ('waiting', 'claimed', 'sent', 'finished', 'failed', 'unknown', 'folded',"

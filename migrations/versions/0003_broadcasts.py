@@ -87,7 +87,7 @@ def upgrade() -> None:
         sa.Column("result", sa.Text(), nullable=True),
         sa.Column("last_error", sa.String(length=190), nullable=True),
         sa.CheckConstraint(
-            "state IN ('waiting', 'claimed', 'sent', 'finished', 'failed', 'unknown', 'folded')",
+            "state IN ('waiting', 'claimed', 'sent', 'finished', 'failed', 'unknown', 'folded', 'counted')",
             name=op.f("ck_campaign_batch_state"),
         ),
         sa.CheckConstraint(

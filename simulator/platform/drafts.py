@@ -225,7 +225,7 @@ def find(account: Account, media_id: object) -> Draft:
 
 
 def _page(call: ApiCall, rows: list[Any]) -> list[Any]:
-    offset, wanted = call.body.get("offset", 0), call.body.get("count")
+    offset, wanted = call.body.get("offset", 0), call.body.get("count", 20)
     if wanted not in _PAGE or not isinstance(offset, int) or offset < 0:
         raise ApiError(40035, "count")
     return rows[offset : offset + wanted]

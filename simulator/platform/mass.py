@@ -192,7 +192,8 @@ def _deliver(
         call.world.add_message(contact, "account", kind, **content, mass=job.msg_id)
         job.sent += 1
     if kind == "news" and job.status == "send success":
-        call.account.drafts.pop(str(call.body["mpnews"]["media_id"]), None)
+        draft = call.account.drafts.pop(str(call.body["mpnews"]["media_id"]))
+        call.account.sent_articles[job.msg_id] = draft.articles
 
 
 def _content(call: ApiCall, *, preview: bool) -> tuple[str, Fields]:

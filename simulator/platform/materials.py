@@ -69,7 +69,11 @@ def count(call: ApiCall) -> dict[str, Any]:
 @endpoints.add("POST", "/cgi-bin/material/batchget_material", per_day=100_000)
 def batch_get(call: ApiCall) -> dict[str, Any]:
     """A page of the library: type, offset, count 1 to 20."""
-    kind, offset, wanted = call.body.get("type"), call.body.get("offset", 0), call.body.get("count")
+    kind, offset, wanted = (
+        call.body.get("type"),
+        call.body.get("offset", 0),
+        call.body.get("count", 20),
+    )
     if kind not in KINDS:
         raise ApiError(40004)
     if wanted not in _PAGE or not isinstance(offset, int) or offset < 0:
