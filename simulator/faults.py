@@ -55,6 +55,9 @@ class Faults:
     finish_status: str = "success"  # of TEMPLATESENDJOBFINISH
     finish_delay_ms: int = 0  # TEMPLATESENDJOBFINISH comes late
     finish_lost_rate: float = 0.0  # no TEMPLATESENDJOBFINISH at all
+    mass_status: str = "send success"  # of MASSSENDJOBFINISH: send fail, err(10001), …
+    mass_delay_ms: int = 0  # MASSSENDJOBFINISH comes late, and mass/get says SENDING until then
+    publish_status: int = 0  # of PUBLISHJOBFINISH: 2 originality, 3 failed, 4 rejected, …
     # WeChat Pay (also: paths, latency_ms, http_500_rate, html_rate, drop_answer_rate, truncate_rate)
     pay_error: str = ""  # every call is refused with this code, nothing done
     late_error_rate: float = 0.0  # done, but the answer is HTTP 500 SYSTEM_ERROR

@@ -13,7 +13,7 @@ from granian.server import Server
 from simulator import docs, phones, store, tls, tracepage, webauth
 from simulator.blobs import Blobs
 from simulator.clock import Clock
-from simulator.control import acts, inside, looks, money, setup, trade
+from simulator.control import acts, broadcasts, inside, looks, money, setup, trade
 from simulator.control import gate as control
 from simulator.pay import api as pay_api
 from simulator.pay import gate as pay
@@ -26,6 +26,9 @@ from simulator.pay.transfers import Transfers
 from simulator.people import People
 from simulator.platform import (
     custom,
+    drafts,
+    mass,
+    materials,
     media,
     menu,
     oauth,
@@ -43,12 +46,26 @@ from simulator.state import PayOrder, Refund, Share, Transfer, World
 
 ENDPOINTS = [
     endpoint
-    for module in (tokens, qrcode, menu, media, users, tags, templates, custom, openapi, oauth)
+    for module in (
+        tokens,
+        qrcode,
+        menu,
+        media,
+        materials,
+        users,
+        tags,
+        templates,
+        custom,
+        mass,
+        drafts,
+        openapi,
+        oauth,
+    )
     for endpoint in module.endpoints.all
 ]
 CONTROL_CALLS = [
     call
-    for module in (setup, acts, looks, trade, money, inside, phones, tracepage)
+    for module in (setup, acts, looks, broadcasts, trade, money, inside, phones, tracepage)
     for call in module.calls.all
 ]
 

@@ -49,6 +49,43 @@ class Media:
     content_type: str
     created_at: float
     expires_at: float | None = None
+    in_library: bool = False  # permanent material; a picture for articles is in none
+
+
+@dataclass
+class Draft:
+    """Articles that can be sent or published; gone with the mass message that was made of them."""
+
+    media_id: str
+    articles: list[dict[str, Any]]
+    updated_at: int
+
+
+@dataclass
+class Publication:
+    """Articles on the account's page; `status` as freepublish/get has it."""
+
+    publish_id: str
+    article_id: str
+    articles: list[dict[str, Any]]
+    status: int
+    at: int
+
+
+@dataclass
+class MassJob:
+    """A mass message: its figures are what MASSSENDJOBFINISH says."""
+
+    msg_id: str
+    kind: str
+    at: int
+    key: str
+    status: str = ""
+    total: int = 0
+    filtered: int = 0
+    sent: int = 0
+    errors: int = 0
+    deleted: bool = False
 
 
 @dataclass
@@ -80,6 +117,7 @@ class Contact:
         default_factory=dict
     )  # kind -> [ends_at, messages left]
     messages: list[dict[str, Any]] = field(default_factory=list)
+    mass_month: list[int] = field(default_factory=list)  # [month, mass messages in it]
 
 
 @dataclass
@@ -132,6 +170,14 @@ class Account:
     usage: dict[str, list[int]] = field(default_factory=dict)  # path -> [day, calls]
     clearings: dict[str, int] = field(default_factory=dict)  # month -> quota clearings
     path_clearings: dict[str, int] = field(default_factory=dict)  # month -> those of one path
+    drafts: dict[str, Draft] = field(default_factory=dict)
+    publications: dict[str, Publication] = field(default_factory=dict)
+    sent_articles: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # by the draft
+    mass_jobs: dict[str, MassJob] = field(default_factory=dict)
+    mass_keys: dict[str, list[float]] = field(default_factory=dict)  # clientmsgid -> [msg_id, at]
+    mass_asked: dict[str, list[Any]] = field(default_factory=dict)  # clientmsgid -> [at, answer]
+    mass_protected: bool = False  # a mass message to all waits for an administrator
+    mass_speed: int = 0
     jsapi_ticket: list[Any] = field(default_factory=list)  # [ticket, expires_at]
 
 

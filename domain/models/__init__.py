@@ -9,6 +9,16 @@ from __future__ import annotations
 
 from domain.models.accounts import Account, ApiKey, ApiNonce, Audit, Staff, StaffRole
 from domain.models.base import Base, Instant
+from domain.models.campaigns import (
+    Campaign,
+    CampaignBatch,
+    CampaignClick,
+    CampaignFile,
+    CampaignLink,
+    CampaignOrder,
+    CampaignRecipient,
+    MassMonth,
+)
 from domain.models.commissions import Balance, Clawback, Commission, Hold, Posting
 from domain.models.members import (
     BindingHistory,
@@ -56,6 +66,13 @@ __all__ = [
     "Base",
     "BindingHistory",
     "Board",
+    "Campaign",
+    "CampaignBatch",
+    "CampaignClick",
+    "CampaignFile",
+    "CampaignLink",
+    "CampaignOrder",
+    "CampaignRecipient",
     "Clawback",
     "Commission",
     "Daily",
@@ -70,6 +87,7 @@ __all__ = [
     "ImportedRow",
     "Instant",
     "Lease",
+    "MassMonth",
     "Member",
     "Merchant",
     "Move",

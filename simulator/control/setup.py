@@ -24,6 +24,7 @@ _SETTINGS = {
     "mode": str,
     "callback_url": str,
     "unionid": bool,
+    "mass_protected": bool,
     "allowed_ips": list,
     "templates": list,
     "web_domains": list,
@@ -35,7 +36,8 @@ _SETTINGS = {
 @calls.add("POST", "/_sim/accounts")
 def put_account(call: ControlCall) -> Any:
     """Make or change an official account: app_id, secret, token, aes_key, gh_id, name, callback_url,
-    mode (plain, compatible, safe); optional: unionid (true: bound to an open-platform account),
+    mode (plain, compatible, safe); optional: unionid (true: bound to an open-platform account), mass_protected (a
+    mass message to all waits for an administrator),
     allowed_ips, web_domains, templates [{template_id, title, content}], web_cookie and web_cookie_path (by which
     its pages remember a visitor: dropped when another phone opens one)."""
     app_id = call.text("app_id")
