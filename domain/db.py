@@ -23,7 +23,7 @@ from typing import Any, Final, TypeVar, cast
 from sqlalchemy import CursorResult, Engine, create_engine, event
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, MultipleResultsFound, NoResultFound
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.pool import PoolProxiedConnection
 
 from domain.errors import Busy
@@ -305,6 +305,13 @@ class Work(Session):
                 self._own.connection if self._own is not None else self.engine.raw_connection()
             )
         return self._driver
+
+    def begin_nested(self) -> SessionTransaction:
+        """A savepoint that is set now. SQLAlchemy would set it before the first statement that goes through it, and
+        `Sql` statements do not."""
+        nested = super().begin_nested()
+        self.connection()
+        return nested
 
     def commit(self) -> None:
         """Write what the unit of work still holds, and commit; nothing can be done with this session afterwards."""

@@ -296,6 +296,8 @@ def leave(
     changes = Changes()
     if _set_following(session, person.id, False, created, changes) or is_new:
         _erase_personal_data(session, person.id)
+    # Also when they have come back since: the push is late, the leaving was not.
+    registrations.take_back_for(session, person.id, _at(created), changes, now)
     changes.write(session)
     return Touch(person.id, person.name, is_new=is_new)
 
@@ -311,6 +313,7 @@ def found_gone(session: Session, member_id: int, sent_at: datetime) -> bool:
     left_at = int(sent_at.timestamp()) - CLOCK_SKEW_SECONDS
     gone = _set_following(session, member_id, False, left_at, changes)
     if gone:
+        registrations.take_back_for(session, member_id, _at(left_at), changes, sent_at)
         _erase_personal_data(session, member_id)
         changes.write(session)
     return gone
@@ -363,8 +366,7 @@ _UPLINES = Sql("SELECT level, ancestor_id FROM relation WHERE descendant_id = ? 
 def _set_following(
     session: Session, member_id: int, following: bool, created: int, changes: Changes
 ) -> bool:
-    """Follow state goes by the greatest CreateTime, a tie by the later arrival; whether it changed. Whoever leaves in
-    the hold window takes their registration reward along."""
+    """Follow state goes by the greatest CreateTime, a tie by the later arrival; whether it changed."""
     unfollowed_at = None if following else to_db(_at(created))
     turned = changed(
         _FOLLOW_STATE(session, following, created, unfollowed_at, member_id, created, following)
@@ -374,8 +376,6 @@ def _set_following(
         return False
     for row in _UPLINES(session, member_id):
         changes.add(row.ancestor_id, row.level, following=1 if following else -1)
-    if not following:
-        registrations.void_for(session, member_id, _at(created), changes)
     return True
 
 

@@ -22,6 +22,8 @@ REASONS: Final = {
     "settle": "佣金结算",
     "void": "退款，佣金失效",
     "clawback": "退款，佣金追回",
+    "refuse": "复核不予结算",
+    "left": "朋友取消关注，邀请奖励收回",
     "absorb": "商家承担",
     "hold": "申请提现",
     "back": "提现退回",
@@ -170,6 +172,8 @@ def _causes(session: Session, rows: Sequence[Posting]) -> dict[str, _Cause]:
 
 
 _OF_REFUND: Final = ("void", "clawback", "absorb")
+_COMMISSION_AT: Final = {"settle": 1, "void": 2, "clawback": 2}
+"""Where the commission's number stands in a key: `void-<refund>-<commission>`, `void-registration-<commission>`."""
 _OF_WITHDRAWAL: Final = ("hold", "back", "paid", "fee", "tax")
 
 
@@ -184,10 +188,8 @@ def _commissions(session: Session, keys: dict[str, list[str]]) -> dict[str, Comm
     for key, parts in keys.items():
         if parts[0] == "accrue" and len(parts) == 4:
             accrued[_number(parts, 1), _number(parts, 2), _number(parts, 3)] = key
-        elif parts[0] == "settle":
-            by_id.setdefault(_number(parts, 1), []).append(key)
-        elif parts[0] in {"void", "clawback"}:
-            by_id.setdefault(_number(parts, 2), []).append(key)
+        elif parts[0] in _COMMISSION_AT:
+            by_id.setdefault(_number(parts, _COMMISSION_AT[parts[0]]), []).append(key)
     found: dict[str, Commission] = {}
     for row in session.scalars(select(Commission).where(Commission.id.in_(by_id))):
         found |= dict.fromkeys(by_id[row.id], row)

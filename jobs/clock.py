@@ -61,7 +61,7 @@ def doorbells(context: Context) -> list[Tick]:
         Tick("settle", 5, bell(SETTLE)),
         Tick("fold", 2, bell(FOLD)),
         Tick("payouts", 5, bell(ASK)),
-        Tick("reconcile", 24 * 3600, bell(RECONCILE)),
+        Tick("reconcile", 3600, bell(RECONCILE)),
         Tick("grades", 60, bell(GRADES)),
         Tick("holds", 60, bell(HOLDS)),
         Tick("risk", 300, bell(RISK)),

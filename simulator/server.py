@@ -16,6 +16,7 @@ from simulator.clock import Clock
 from simulator.control import acts, broadcasts, inside, looks, money, setup, trade
 from simulator.control import gate as control
 from simulator.pay import api as pay_api
+from simulator.pay import bills
 from simulator.pay import gate as pay
 from simulator.pay.book import Book
 from simulator.pay.courier import Courier
@@ -63,6 +64,7 @@ ENDPOINTS = [
     )
     for endpoint in module.endpoints.all
 ]
+PAY_ENDPOINTS = [*pay_api.endpoints.all, *bills.endpoints.all]
 CONTROL_CALLS = [
     call
     for module in (setup, acts, looks, broadcasts, trade, money, inside, phones, tracepage)
@@ -94,8 +96,8 @@ def create_app(clock_file: Path | None = None, state_file: Path | None = None) -
     app.json.ensure_ascii = False  # type: ignore[attr-defined]  # of the default provider
     app.register_blueprint(platform.blueprint(world, people, ENDPOINTS))
     app.register_blueprint(control.blueprint(room, CONTROL_CALLS))
-    app.register_blueprint(pay.blueprint(desk, pay_api.endpoints.all))
-    paths = [each.path for each in (*ENDPOINTS, *pay_api.endpoints.all)]
+    app.register_blueprint(pay.blueprint(desk, PAY_ENDPOINTS))
+    paths = [each.path for each in (*ENDPOINTS, *PAY_ENDPOINTS)]
     app.register_blueprint(docs.blueprint(CONTROL_CALLS, paths))
     app.register_blueprint(webauth.blueprint(world))
     app.register_blueprint(phones.bp)

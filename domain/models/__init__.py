@@ -34,7 +34,7 @@ from domain.models.members import (
 )
 from domain.models.messages import Notice, NoticeTemplate, Outbox, Reply, TextOverride
 from domain.models.orders import Order, OrderLine, Product, Refund, RefundLine, Rule
-from domain.models.payouts import Merchant, Withdrawal, WithdrawalApproval
+from domain.models.payouts import Merchant, Reconciliation, Withdrawal, WithdrawalApproval
 from domain.models.promotion import (
     Grade,
     GradeHistory,
@@ -102,6 +102,7 @@ __all__ = [
     "Product",
     "PromoterApplication",
     "QrTicket",
+    "Reconciliation",
     "Refund",
     "RefundLine",
     "RegistrationDay",

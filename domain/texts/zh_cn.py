@@ -49,6 +49,8 @@ TEXTS: Final[Mapping[str, str]] = {
     "risk.same_phone": "几位会员用同一个电话提现",
     "risk.same_name": "几位会员用同一个姓名提现",
     "risk.chain_people": "一条推荐链上的人数达到提醒线",
+    "risk.refund_refused": "有退款超过了订单的付款，没有处理",
+    "risk.bill_difference": "微信支付的账单里有不认识的转账",
     # --- my team, my earnings
     "team.head": "我的团队 {people} 人\n还在关注 {following} 人\n买过东西 {buyers} 人\n一共消费 ¥{spent}",
     "team.level": "{level} {people} 人\n　关注 {following}，买过 {buyers}，消费 ¥{spent}",
@@ -86,6 +88,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "why.held": "复核原因：{reason}，{until}有结果",
     "why.refused": "经复核不予结算：{reason}。有疑问请联系客服，我们会再看一遍",
     "why.left": "{friend} 在奖励到期前取消了关注，奖励失效",
+    "why.left_settled": "{friend} 在奖励到期前取消了关注，消息到得晚，已结算的奖励被收回",
     "why.no_such": "没有第 {n} 笔。回复「明细」看有哪些。",
     "why.nothing": "您还没有佣金。\n朋友扫您的海报关注并下单后，再来问我。",
     "why.none_head": "订单 {order_no}（{paid_at} 付款，¥{paid}）没有给您带来佣金：",
@@ -136,6 +139,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "failure.REAL_NAME_CHECK_FAIL": "微信账户还没有实名认证",
     "failure.ACCOUNT_FROZEN": "收款的微信账户被冻结",
     "failure.TRANSFER_QUOTA_EXCEED": "超过了微信账户的收款限额",
+    "failure.NOT_ACCEPTED": "微信支付没有受理这笔转账",
     "failure.other": "微信支付没有完成这笔转账",
     # --- name, notices on and off, poster
     "nickname.done": "好的，{name}。朋友会看到这个名字。",
@@ -223,7 +227,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "notice.withdrawal_paid": "提现 ¥{amount} 已打款，到手 ¥{net}",
     "notice.withdrawal_failed": "提现 ¥{amount} 没有成功：{failure}。金额已退回可提现",
     "notice.registration_reward": "新朋友 {friend} 关注了我们，您得到邀请奖励 ¥{amount}，{days} 天后结算",
-    "notice.registration_voided": "{friend} 取消了关注，邀请奖励 ¥{amount} 失效",
+    "notice.registration_voided": "{friend} 在奖励到期前取消了关注，邀请奖励 ¥{amount} 收回",
     "notice.commission_held": "您有佣金正在例行复核：{reason}。复核期间暂不结算，{until}有结果，不影响您继续推广",
     "notice.commission_released": "复核完成，{count} 笔佣金恢复正常，到期照常结算，谢谢您的耐心",
     "notice.commission_refused": "{count} 笔佣金共 ¥{amount} 经复核不予结算：{reason}。有疑问请联系客服",
