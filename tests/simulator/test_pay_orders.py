@@ -1,5 +1,7 @@
 """JSAPI payments, refunds, profit sharing and certificates, by wechatpayv3 unchanged."""
 
+import gzip
+import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -376,3 +378,24 @@ def test_old_notices_are_recognised_by_their_time(counter: Counter) -> None:
     counter.paid()
     told = counter.callback.wait_for(1)[0]
     assert abs(int(told.headers["Wechatpay-Timestamp"]) - time.time()) < 300
+
+
+def test_the_bills_of_a_day_tell_payments_refunds_and_fees(counter: Counter) -> None:
+    counter.paid()
+    counter.refund()
+    day = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 8 * 3600))
+    assert counter.pay.trade_bill(bill_date=day)[0] == 400
+    counter.sim.advance(2 * 86_400)
+    asked = [counter.pay.trade_bill(bill_date=day), counter.pay.fundflow_bill(bill_date=day)]
+    files = []
+    for status, text in asked:
+        assert status == 200
+        place = json.loads(text)
+        status, content = counter.pay.download_bill(place["download_url"].replace(counter.sim.url, ""))  # fmt: skip
+        content = gzip.decompress(content)
+        assert hashlib.sha1(content, usedforsecurity=False).hexdigest() == place["hash_value"]
+        files.append(content.decode().splitlines())
+    trades, funds = files
+    assert trades[-1] == "`2,`100.00,`30.00,`0.00,`0.60,`100.00,`30.00"
+    assert [row.split(",`")[5] for row in funds[1:-2]] == ["收入", "支出", "支出"]
+    assert funds[-1] == "`3,`1,`100.00,`2,`30.60"
