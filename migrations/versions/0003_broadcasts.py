@@ -14,7 +14,7 @@ from alembic import op
 from migrations.types import ascii_key, instant
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 
 
 def upgrade() -> None:
