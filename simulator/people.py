@@ -88,9 +88,14 @@ class People:
 
     def send(self, account: Account, user: User, kind: str, fields: dict[str, Any]) -> Push:
         """Send a message of another kind: image, voice, video, shortvideo, location or link."""
-        shown = {"text": f"[{kind}]"}
-        if kind == "image" and fields.get("MediaId") in account.media:
-            shown = {"image_url": media_url(account, fields["MediaId"])}
+        shown = {
+            "title": fields.get("Title"),
+            "text": fields.get("Label") or fields.get("Description") or "",
+            "url": fields.get("Url"),
+        }
+        if fields.get("MediaId") in account.media:
+            name = "image_url" if kind == "image" else "media_url"
+            shown |= {name: media_url(account, fields["MediaId"])}
         return self._message(account, user, kind, shown, **fields)
 
     def click(self, account: Account, user: User, key: str) -> Push:

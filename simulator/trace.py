@@ -93,7 +93,7 @@ def _act(act: dict[str, Any]) -> Entry:
         at=act["at"],
         kind="act",
         account=act["fields"].get("account"),
-        title=f"{act['fields'].get('user', '')} {act['path'].removeprefix('/_sim/')}".strip(),
+        title=f"{act['who']} {act['path'].removeprefix('/_sim/')}".strip(),
         path=act["path"],
         status=str(act["status"]),
         failed=act["status"] >= 400,
@@ -137,7 +137,7 @@ def _call(call: Call) -> Entry:
         at=call.at,
         kind="call",
         account=call.account,
-        title=call.path,
+        title=_call_title(call.path, shown["body"]),
         path=call.path,
         status=f"errcode {errcode}" if errcode else str(call.status),
         failed=call.status >= 400 or bool(errcode),
@@ -149,6 +149,15 @@ def _call(call: Call) -> Entry:
             ("rid", call.rid),
         ],
     )
+
+
+def _call_title(path: str, body: str) -> str:
+    """The path, and for a message of which kind."""
+    try:
+        kind = json.loads(body).get("msgtype")
+    except (ValueError, AttributeError):  # an upload, nothing, or a list
+        return path
+    return f"{path} ({kind})" if kind else path
 
 
 def _notice(notice: dict[str, Any]) -> Entry:

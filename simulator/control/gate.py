@@ -139,6 +139,7 @@ def _view(room: Room, handler: Callable[..., Any]) -> Callable[..., Any]:
                 "id": number,
                 "at": room.world.now(),
                 "path": request.path,
+                "who": _name(room.world, call.fields.get("user")),
                 "fields": call.fields,
                 "status": status,
                 "ms": round((time.perf_counter() - started) * 1000, 1),
@@ -147,6 +148,12 @@ def _view(room: Room, handler: Callable[..., Any]) -> Callable[..., Any]:
                 room.world.acts.append(act)
 
     return view
+
+
+def _name(world: World, wanted: Any) -> str:
+    """What the journal calls the person that an act is about; "" when it is about nobody."""
+    known = world.state.users.get(wanted) if isinstance(wanted, str) else None
+    return known.name if known else str(wanted or "")
 
 
 def _refused(error: ControlError) -> tuple[Response, int]:

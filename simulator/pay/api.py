@@ -31,8 +31,7 @@ def order(call: PayCall) -> dict[str, Any]:
     """What a page needs to ask for a payment."""
     made = call.desk.orders.create(call.merchant, call.body)
     if call.world.faults.notice_first and made.state == "NOTPAY":
-        call.desk.orders.pay(made, made.openid)
-        call.desk.deliver(made)
+        call.desk.tell_first(made, lambda: call.desk.orders.pay(made, made.openid))
     return {"prepay_id": made.prepay_id}
 
 
@@ -58,8 +57,7 @@ def refund(call: PayCall) -> dict[str, Any]:
     made = call.desk.refunds.create(call.merchant, call.body)
     facts = call.desk.refunds.facts(made)
     if call.world.faults.notice_first:
-        call.desk.refunds.finish(made)
-        call.desk.deliver(made)
+        call.desk.tell_first(made, lambda: call.desk.refunds.finish(made))
     return facts
 
 
@@ -98,8 +96,7 @@ def share(call: PayCall) -> dict[str, Any]:
     made = sharing.create(call.merchant, call.body, call.serial)
     facts = sharing.facts(made)
     if call.world.faults.notice_first:
-        sharing.finish(made)
-        call.desk.deliver(made)
+        call.desk.tell_first(made, lambda: sharing.finish(made))
     return facts
 
 

@@ -35,6 +35,14 @@ class Desk:
     sharing: Sharing
     deliver: Callable[[Any], Any]
 
+    def tell_first(self, entry: Any, finish: Callable[[], None]) -> None:
+        """End an entry and tell it before the call that began it is answered; the courier repeats what is refused."""
+        with self.world.lock:
+            finish()
+            entry.notify_at = None
+        if entry.notify_url and self.deliver(entry)["status"] not in (200, 204):
+            entry.notify_at = self.world.now()
+
 
 class PayCall:
     """One call of a merchant whose signature was right."""
