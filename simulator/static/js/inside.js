@@ -42,7 +42,10 @@ const HANDLERS = {
     const { templates: listed } = await post("/_sim/bridge/templates", { account: phone.app.world.account?.app_id, templates });
     const answers = await ask(phone, subscribeSheet, listed);
     if (!answers) return { err_msg: "subscribe:cancel" };
-    await post("/_sim/subscribe", { account: phone.app.world.account?.app_id, user: phone.owner.id, answers, wait: false });
+    for (const answer of ["accept", "reject"]) {
+      const chosen = Object.keys(answers).filter((id) => answers[id] === answer);
+      if (chosen.length) await post("/_sim/subscribe", { account: phone.app.world.account?.app_id, user: phone.owner.id, templates: chosen, answer, wait: false });
+    }
     phone.app.refresh();
     const details = Object.fromEntries(Object.entries(answers).map(([id, status]) => [id, JSON.stringify({ status })]));
     return { err_msg: "subscribe:ok", details: JSON.stringify(details) };
