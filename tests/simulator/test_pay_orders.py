@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,17 @@ from wechatpayv3 import WeChatPay, WeChatPayType
 from wechatpayv3.core import Core
 from wechatpayv3.type import RequestType
 
-from tests.simulator.conftest import APP_ID, Callback, Received, Sim, eventually, follower
+from tests.simulator.conftest import (
+    APP_ID,
+    Callback,
+    Received,
+    Sim,
+    eventually,
+    follower,
+    free_port,
+    start,
+    stop,
+)
 from tests.simulator.test_pay import API_KEY, MCH_ID, PRIVATE, SERIAL, client, merchant
 
 
@@ -399,3 +410,27 @@ def test_the_bills_of_a_day_tell_payments_refunds_and_fees(counter: Counter) -> 
     assert trades[-1] == "`2,`100.00,`30.00,`0.00,`0.60,`100.00,`30.00"
     assert [row.split(",`")[5] for row in funds[1:-2]] == ["收入", "支出", "支出"]
     assert funds[-1] == "`3,`1,`100.00,`2,`30.60"
+
+
+def test_orders_refunds_and_shares_survive_a_restart(tmp_path: Path, callback: Callback) -> None:
+    port, file = free_port(), tmp_path / "state.json"
+    process = start(port, "--state-file", str(file))
+    sim = Sim(f"http://127.0.0.1:{port}")
+    try:
+        sim.account(callback_url=callback.url)
+        openid = follower(sim)
+        made = merchant(sim, signs_with="mixed")
+        before = Counter(sim, client(sim, made), openid, callback)
+        found = before.paid(**SHARED)
+        before.refund()
+        share(before, found, receiver(before, "PERSONAL_OPENID", openid) | {"amount": 10})
+    finally:
+        stop(process)
+    process = start(port, "--state-file", str(file))
+    try:
+        after = Counter(sim, before.pay, openid, callback)
+        assert after.query()[1]["transaction_id"] == found["transaction_id"]
+        assert eventually(lambda: after.refund_state() == "SUCCESS")
+        assert sim.look("shares")["shares"][0]["receivers"][0]["amount"] == 10
+    finally:
+        stop(process)
