@@ -9,7 +9,9 @@ import bot.cli
 import bot.view
 import jobs.cli
 import web.api
+import web.campaign_links
 import web.cli
+import web.cli_campaigns
 import web.cli_chat
 import web.cli_data
 import web.cli_promotion
@@ -23,10 +25,16 @@ import web.payout_cli
 from config import ConfigError, Settings, load_settings
 from context import Context, open_context
 
-BLUEPRINTS = (bot.view.blueprint, web.ops.blueprint, web.pay.blueprint)
+BLUEPRINTS = (
+    bot.view.blueprint,
+    web.ops.blueprint,
+    web.pay.blueprint,
+    web.campaign_links.blueprint,
+)
 COMMANDS = (
     *web.cli.COMMANDS,
     *web.cli_chat.COMMANDS,
+    *web.cli_campaigns.COMMANDS,
     *web.cli_data.COMMANDS,
     *web.cli_promotion.COMMANDS,
     *web.cli_tree.COMMANDS,

@@ -7,15 +7,19 @@ after it.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Final
 
 from prometheus_client import Counter
 from sqlalchemy.orm import Session
 
 from bot import commands, saying
-from bot.push import TooEarly
+from bot.push import Push, TooEarly
 from bot.visit import DONE, Answer, Visit
 from domain import events, members, orders, outbox
+from domain.campaigns import batches
+from domain.campaigns.batches import MassResult
+from domain.db import is_key
 from domain.members import Touch
 
 UNKNOWN: Final = Counter("banyan_pushes_unknown", "Pushes of a kind that nothing here answers")
@@ -151,6 +155,58 @@ def on_template_result(visit: Visit) -> Answer:
     status = visit.push.text_of("Status").lower().replace(": ", ":")
     _delivered(visit, {visit.push.text_of("MsgID"): _DELIVERY.get(status, "failed")})
     return DONE
+
+
+def on_mass_result(visit: Visit) -> Answer:
+    """MASSSENDJOBFINISH: what became of a mass message. The push may be faster than the worker that writes its number
+    down; one that no campaign of ours sent is nobody's, and is noted when it has been tried long enough."""
+    push = visit.push
+    result = MassResult(
+        status=push.text_of("Status"), total=_number(push, "TotalCount"), filtered=_number(push, "FilterCount"),
+        sent=_number(push, "SentCount"), errors=_number(push, "ErrorCount"), details=_articles(push),
+    )  # fmt: skip
+    _finished(visit, push.text_of("MsgID") or push.text_of("MsgId"), result)
+    return DONE
+
+
+def on_publish_result(visit: Visit) -> Answer:
+    """PUBLISHJOBFINISH: whether articles are on the account's page."""
+    info = visit.push.fields.get("PublishEventInfo")
+    found = info if isinstance(info, Mapping) else {}
+    status = str(found.get("publish_status", ""))
+    details = {
+        "publish_status": status,
+        "article": found.get("article_detail"),
+        "failed": found.get("fail_idx"),
+    }
+    words = "send success" if status == "0" else f"publish_status {status}"
+    _finished(visit, str(found.get("publish_id", "")), MassResult(words, details=details))
+    return DONE
+
+
+def _finished(visit: Visit, number: str, result: MassResult) -> None:
+    if not is_key(number):
+        _log.warning("%s of account %s without a number", visit.push.event, visit.account.slug)
+        return
+    known = visit.transact(
+        lambda session: batches.finish_mass(session, visit.account.id, number, result, visit.now)
+    )
+    if not known and visit.read(lambda session: batches.may_come(session, visit.account.id)):
+        raise TooEarly(f"no mass message has the number {number}")
+
+
+def _number(push: Push, name: str) -> int:
+    text = push.text_of(name)
+    return int(text) if text.isdecimal() and len(text) < 12 else 0
+
+
+def _articles(push: Push) -> dict[str, object]:
+    """What the platform says of the articles: originality, and where they are."""
+    return {
+        name: push.fields[field]
+        for name, field in (("copyright", "CopyrightCheckResult"), ("articles", "ArticleUrlResult"))
+        if isinstance(push.fields.get(field), Mapping)
+    }
 
 
 def on_subscription_result(visit: Visit) -> Answer:

@@ -299,7 +299,15 @@ def _authorization_gone(message: Message) -> Answer:
 
 
 @robot.on(MassSendJobFinishEvent)
+def _mass_result(message: Message) -> Answer:
+    return handlers.on_mass_result(message.visit)
+
+
 @robot.on(PublishJobFinishEvent)
+def _publish_result(message: Message) -> Answer:
+    return handlers.on_publish_result(message.visit)
+
+
 @robot.on(SubscribeMsgPopupEvent)
 @robot.on(SubscribeMsgChangeEvent)
 @robot.location_event

@@ -81,6 +81,7 @@ class Settings:
     audit_above_fen: larger withdrawals wait for a person, smaller ones are paid at once.
     second_above_fen: larger ones need two different people.
     chain_people_alert: a team of three levels with more people than this is named in the compliance record.
+    campaign_window_days: how long after a click (or a broadcast's start) an order counts as its doing.
     payout_method: "wechat" (商家转账) or "offline" (a person pays by bank and enters the proof).
     """
 
@@ -107,6 +108,7 @@ class Settings:
     second_above_fen: int = 500_000
     payout_method: str = "wechat"
     chain_people_alert: int = 30
+    campaign_window_days: int = 7
     linked_apps: tuple[str, ...] = field(default=())
     qualification: str = "everyone"
     qualification_spent_fen: int = 0

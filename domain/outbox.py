@@ -27,7 +27,8 @@ PAYOUT: Final = "payout"
 WEBHOOK: Final = "webhook"
 ALERT: Final = "alert"
 REPLY: Final = "reply"
-TOPICS: Final = (NOTICE, POSTER, PROFILE, PAYOUT, WEBHOOK, ALERT, REPLY)
+BROADCAST_TEST: Final = "broadcast_test"
+TOPICS: Final = (NOTICE, POSTER, PROFILE, PAYOUT, WEBHOOK, ALERT, REPLY, BROADCAST_TEST)
 
 LEASE_SECONDS: Final = 90
 DEDUPE_SECONDS: Final = 600

@@ -9,13 +9,15 @@ import threading
 from collections.abc import Callable, Sequence
 
 import redis
+from sqlalchemy.orm import Session
 
 from config import ConfigError, load_settings
 from context import Context, open_context
-from domain import followers, moves, outbox
+from domain import campaigns, followers, moves, outbox
 from jobs import alive
 from jobs.queues import (
     ASK,
+    BROADCAST,
     DRAINS,
     FOLD,
     FOLLOWERS,
@@ -54,9 +56,14 @@ def doorbells(context: Context) -> list[Tick]:
             if topic in DRAINS:
                 ring(DRAINS[topic], connection)
 
-    def ring_moves() -> None:
-        if context.database.read(moves.running):
-            ring(MOVE, connection)
+    def ring_if(asked: Callable[[Session], object], errand: Errand) -> Callable[[], None]:
+        """For errands that look at large tables, or are rare: only when there is something to do."""
+
+        def look_and_ring() -> None:
+            if context.database.read(asked):
+                ring(errand, connection)
+
+        return look_and_ring
 
     def bell(errand: Errand) -> Callable[[], object]:
         return lambda: ring(errand, connection)
@@ -70,7 +77,8 @@ def doorbells(context: Context) -> list[Tick]:
         Tick("grades", 60, bell(GRADES)),
         Tick("holds", 60, bell(HOLDS)),
         Tick("risk", 300, bell(RISK)),
-        Tick("moves", 5, ring_moves),
+        Tick("moves", 5, ring_if(moves.running, MOVE)),
+        Tick("broadcasts", 1, ring_if(_is_broadcast_due(context), BROADCAST)),
         Tick("followers", 5, lambda: _ring_syncs(context, connection)),
         Tick("nightly", 3600, bell(NIGHTLY)),
         Tick("tags", 60, bell(TAGS)),
@@ -79,6 +87,10 @@ def doorbells(context: Context) -> list[Tick]:
         Tick("prune", 600, bell(PRUNE)),
         Tick("alive", alive.EVERY_SECONDS, lambda: alive.say(context.redis, "clock")),
     ]
+
+
+def _is_broadcast_due(context: Context) -> Callable[[Session], bool]:
+    return lambda session: campaigns.is_due(session, context.clock.now())
 
 
 def run(context: Context, machine_ticks: Sequence[Tick], stopping: threading.Event) -> None:

@@ -45,6 +45,7 @@ DRAINS: Final = {
     outbox.REPLY: Errand("replies", "jobs.replies.drain_replies", FAST),
     outbox.ALERT: Errand("alerts", "jobs.alerts.drain_alerts", FAST),
     outbox.WEBHOOK: Errand("webhooks", "jobs.webhooks.drain_webhooks", BULK),
+    outbox.BROADCAST_TEST: Errand("broadcast-tests", "jobs.broadcast.drain_tests", FAST),
 }
 """Who carries which topic of the outbox."""
 SETTLE: Final = Errand("settle", "jobs.settle.settle_commissions", BULK)
@@ -60,6 +61,7 @@ MEDIA: Final = Errand("media", "jobs.replies.renew_media", BULK)
 FOLLOWERS: Final = Errand("followers", "jobs.followers.sync_followers", BULK)
 NIGHTLY: Final = Errand("nightly", "jobs.followers.sync_nightly", BULK)
 TAGS: Final = Errand("tags", "jobs.tags.sync_tags", BULK)
+BROADCAST: Final = Errand("broadcasts", "jobs.broadcast.run_broadcasts", BULK)
 PRUNE: Final = Errand("prune", "jobs.prune.prune", BULK)
 
 

@@ -9,7 +9,9 @@ from simulator import credits, events, menus
 from simulator.errors import ControlError
 from simulator.push import Postman, Push
 from simulator.replies import media_url
-from simulator.state import Account, Contact, Ticket, User, World
+from simulator.state import Account, Contact, MassJob, Publication, Ticket, User, World
+
+_PLATFORM = "oR5Gjjl_eiZoUpGozMo7dbBJ362A"  # 群发助手: who such events come from
 
 BLACKLISTED = "消息已发出，但被对方拒收了"  # what a phone says to whoever is on the blacklist
 
@@ -86,9 +88,14 @@ class People:
 
     def send(self, account: Account, user: User, kind: str, fields: dict[str, Any]) -> Push:
         """Send a message of another kind: image, voice, video, shortvideo, location or link."""
-        shown = {"text": f"[{kind}]"}
-        if kind == "image" and fields.get("MediaId") in account.media:
-            shown = {"image_url": media_url(account, fields["MediaId"])}
+        shown = {
+            "title": fields.get("Title"),
+            "text": fields.get("Label") or fields.get("Description") or "",
+            "url": fields.get("Url"),
+        }
+        if fields.get("MediaId") in account.media:
+            name = "image_url" if kind == "image" else "media_url"
+            shown |= {name: media_url(account, fields["MediaId"])}
         return self._message(account, user, kind, shown, **fields)
 
     def click(self, account: Account, user: User, key: str) -> Push:
@@ -139,7 +146,7 @@ class People:
     def finish_template(self, account: Account, contact: Contact, msgid: int) -> None:
         """Tell what became of a template message, some time after it was accepted."""
         faults = self._world.faults
-        if faults.happens(faults.finish_lost_rate):
+        if faults.happens("finish_lost_rate"):
             return
         fields = self._common(account, contact) | {
             "MsgType": "event",
@@ -151,6 +158,63 @@ class People:
             self._postman.push_later(account, contact, fields, faults.finish_delay_ms)
         else:
             self._postman.push(account, contact, fields)
+
+    def finish_mass(self, account: Account, job: MassJob, base_url: str) -> None:
+        """Tell what became of a mass message, some time after it was accepted."""
+        faults = self._world.faults
+        if faults.happens("finish_lost_rate"):
+            return
+        fields = {
+            "Event": "MASSSENDJOBFINISH",
+            "MsgID": int(job.msg_id),
+            "Status": job.status,
+            "TotalCount": job.total,
+            "FilterCount": job.total - job.filtered,
+            "SentCount": job.sent,
+            "ErrorCount": job.errors,
+        }
+        if job.kind == "news":
+            fields["CopyrightCheckResult"] = {"Count": 0, "ResultList": "", "CheckState": 1}
+            items = [
+                {
+                    "ArticleIdx": 1,
+                    "ArticleUrl": f"{base_url}/_sim/articles/{account.app_id}/{job.msg_id}/1",
+                }
+            ]
+            fields["ArticleUrlResult"] = {"Count": 1, "ResultList": {"item": items}}
+        self._report(account, fields, faults.mass_delay_ms)
+
+    def finish_publication(self, account: Account, found: Publication, base_url: str) -> None:
+        """Tell what became of a publication."""
+        faults = self._world.faults
+        if faults.happens("finish_lost_rate"):
+            return
+        info: dict[str, Any] = {"publish_id": int(found.publish_id), "publish_status": found.status}
+        if found.status == 0:
+            items = [
+                {
+                    "idx": number,
+                    "article_url": f"{base_url}/_sim/articles/{account.app_id}/{found.article_id}/{number}",
+                }
+                for number in range(1, len(found.articles) + 1)
+            ]
+            info |= {
+                "article_id": found.article_id,
+                "article_detail": {"count": len(items), "item": items},
+            }
+        else:
+            info["fail_idx"] = [1]
+        fields = {"Event": "PUBLISHJOBFINISH", "PublishEventInfo": info}
+        self._report(account, fields, faults.finish_delay_ms)
+
+    def _report(self, account: Account, fields: dict[str, Any], delay_ms: int) -> None:
+        """An event about the account itself: its sender is the platform, not a follower."""
+        platform = Contact(_PLATFORM, "")
+        body = self._common(account, platform) | {"MsgType": "event"} | fields
+        if delay_ms:
+            self._postman.push_later(account, platform, body, delay_ms)
+        else:
+            self._postman.push(account, platform, body)
 
     def _scanned(self, account: Account, contact: Contact, ticket: Ticket) -> Push:
         credits.grant(self._world, contact, "scan")

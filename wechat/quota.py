@@ -47,6 +47,8 @@ LIMITS: Mapping[str, Limit] = {
     "/cgi-bin/message/mass/sendall": Limit(day=100, minute=60),
     "/cgi-bin/message/mass/send": Limit(day=100, minute=60),
     "/cgi-bin/message/mass/preview": Limit(day=100),
+    "/cgi-bin/message/subscribe/bizsend": Limit(day=100_000),
+    "/cgi-bin/media/uploadimg": Limit(day=100_000),
     "/cgi-bin/qrcode/create": Limit(day=100_000),
     "/cgi-bin/menu/addconditional": Limit(day=2000),
     "/cgi-bin/menu/delconditional": Limit(day=2000),

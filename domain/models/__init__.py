@@ -9,6 +9,16 @@ from __future__ import annotations
 
 from domain.models.accounts import Account, ApiKey, ApiNonce, Audit, Staff, StaffRole
 from domain.models.base import Base, Instant
+from domain.models.campaigns import (
+    Campaign,
+    CampaignBatch,
+    CampaignClick,
+    CampaignFile,
+    CampaignLink,
+    CampaignOrder,
+    CampaignRecipient,
+    MassMonth,
+)
 from domain.models.chat import (
     Blacklisted,
     FollowerSync,
@@ -70,6 +80,13 @@ __all__ = [
     "BindingHistory",
     "Blacklisted",
     "Board",
+    "Campaign",
+    "CampaignBatch",
+    "CampaignClick",
+    "CampaignFile",
+    "CampaignLink",
+    "CampaignOrder",
+    "CampaignRecipient",
     "Clawback",
     "Commission",
     "Daily",
@@ -85,6 +102,7 @@ __all__ = [
     "ImportedRow",
     "Instant",
     "Lease",
+    "MassMonth",
     "Member",
     "MemberTag",
     "MenuVersion",

@@ -46,6 +46,7 @@ class Member(Base):
         Index(None, "account_id", "phone_index"),
         Index(None, "account_id", "email_index"),
         Index(None, "account_id", "joined_at"),  # who joined on a day
+        Index(None, "account_id", "following", "muted", "id"),  # counting and planning a broadcast
         Index(
             None, "referrer_id", "id"
         ),  # the direct downline, and rebuilding `relation` from the truth

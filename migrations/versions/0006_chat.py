@@ -15,7 +15,7 @@ from sqlalchemy.dialects import mysql
 from migrations.types import ascii_key, instant
 
 revision = "0006"
-down_revision = "0002"
+down_revision = "0003"
 
 
 def upgrade() -> None:

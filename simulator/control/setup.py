@@ -5,7 +5,7 @@ import binascii
 from dataclasses import asdict
 from typing import Any
 
-from simulator import faults, ids
+from simulator import faults, faultwords, ids
 from simulator.control.gate import Calls, ControlCall
 from simulator.errors import ControlError
 from simulator.platform import keys
@@ -24,6 +24,7 @@ _SETTINGS = {
     "mode": str,
     "callback_url": str,
     "unionid": bool,
+    "mass_protected": bool,
     "allowed_ips": list,
     "templates": list,
     "web_domains": list,
@@ -35,7 +36,8 @@ _SETTINGS = {
 @calls.add("POST", "/_sim/accounts")
 def put_account(call: ControlCall) -> Any:
     """Make or change an official account: app_id, secret, token, aes_key, gh_id, name, callback_url,
-    mode (plain, compatible, safe); optional: unionid (true: bound to an open-platform account),
+    mode (plain, compatible, safe); optional: unionid (true: bound to an open-platform account), mass_protected (a
+    mass message to all waits for an administrator),
     allowed_ips, web_domains, templates [{template_id, title, content}], web_cookie and web_cookie_path (by which
     its pages remember a visitor: dropped when another phone opens one)."""
     app_id = call.text("app_id")
@@ -117,10 +119,17 @@ def get_faults(call: ControlCall) -> Any:
     return asdict(call.world.faults)
 
 
+@calls.add("GET", "/_sim/faults/list")
+def list_faults(call: ControlCall) -> Any:
+    """Every fault there is: name, group, label (Chinese), kind (rate, number, switch, text, choice, json), default,
+    choices."""
+    return {"faults": faultwords.listing()}
+
+
 @calls.add("POST", "/_sim/faults")
 def put_faults(call: ControlCall) -> Any:
     """Change what goes wrong; see GET for the names. {"rotate_token": true} makes all access tokens invalid
-    now, {"off": true} switches everything off first."""
+    now, {"off": true} switches everything off first, {"times": {"busy_rate": 1}} lets a rate strike once only."""
     wishes = dict(call.fields)
     rotate, off = wishes.pop("rotate_token", False), wishes.pop("off", False)
     present = faults.Faults() if off else call.world.faults

@@ -162,7 +162,7 @@ def _each(call: ApiCall, change: Callable[[Tag, Contact], bool], all_failed: int
     with call.world.lock:
         tag = _find(call, call.body.get("tagid"))
         people = _list(call, TAGGING_BATCH)
-        if call.world.faults.happens(call.world.faults.tagging_conflict_rate):
+        if call.world.faults.happens("tagging_conflict_rate"):
             raise ApiError(45169)
         failed = [each.openid for each in people if not change(tag, each)]
     if not failed:

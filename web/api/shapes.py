@@ -188,6 +188,11 @@ class OrderIn(Request):
         default=None, description="Your hash of the address: equal for equal ones."
     )
 
+    campaign: Name64 | None = Field(
+        default=None,
+        description="The `c` parameter of the link by which the buyer came to your shop: the broadcast that sold it.",
+    )
+
     @model_validator(mode="after")
     def _names_somebody(self) -> OrderIn:
         if self.openid is None and self.unionid is None:

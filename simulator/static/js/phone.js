@@ -175,7 +175,22 @@ export class Phone {
     (sheet.querySelector("[data-focus]") ?? sheet.querySelector("button"))?.focus({ preventScroll: true });
   }
 
+  // Something WeChat itself shows over a page: paying, receiving, allowing notices.
+  overlay(element, onclose) {
+    this.closeOverlay();
+    this.over = { element, onclose };
+    this.layer.append(element);
+    element.querySelector("[data-focus]").focus({ preventScroll: true });
+  }
+
+  closeOverlay() {
+    this.over?.element.remove();
+    this.over?.onclose();
+    this.over = null;
+  }
+
   closeSheet() {
+    this.closeOverlay();
     if (!this.sheet) return;
     this.sheet = null;
     this.content.inert = false;
@@ -191,7 +206,8 @@ export class Phone {
   }
 
   escape() {
-    if (this.sheet) this.closeSheet();
+    if (this.over) this.closeOverlay();
+    else if (this.sheet) this.closeSheet();
     else this.closePopup()?.focus();
   }
 
