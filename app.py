@@ -13,6 +13,7 @@ import web.cli
 import web.cli_data
 import web.cli_promotion
 import web.cli_tree
+import web.console
 import web.errors
 import web.ops
 import web.pages
@@ -49,6 +50,7 @@ def app_of(context: Context) -> OpenAPI:
     web.errors.register(app)
     web.pages.register(app, context)
     web.api.register(app, context)
+    web.console.register(app, context)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     for command in COMMANDS:

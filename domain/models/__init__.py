@@ -7,7 +7,7 @@ numbers are case-sensitive. The table of orders is `orders` and order lines have
 
 from __future__ import annotations
 
-from domain.models.accounts import Account, ApiKey, ApiNonce, Audit, Staff, StaffRole
+from domain.models.accounts import Account, ApiKey, ApiNonce, Audit
 from domain.models.base import Base, Instant
 from domain.models.commissions import Balance, Clawback, Commission, Hold, Posting
 from domain.models.members import (
@@ -35,6 +35,15 @@ from domain.models.promotion import (
     RiskSignal,
     Sweep,
 )
+from domain.models.staff import (
+    LoginGuard,
+    SetupCode,
+    Staff,
+    StaffRecovery,
+    StaffRole,
+    StaffSession,
+)
+from domain.models.tasks import Task
 from domain.models.tree import (
     Board,
     Daily,
@@ -70,6 +79,7 @@ __all__ = [
     "ImportedRow",
     "Instant",
     "Lease",
+    "LoginGuard",
     "Member",
     "Merchant",
     "Move",
@@ -92,11 +102,15 @@ __all__ = [
     "RiskSignal",
     "Rule",
     "Scene",
+    "SetupCode",
     "Staff",
+    "StaffRecovery",
     "StaffRole",
+    "StaffSession",
     "Standing",
     "Sweep",
     "Tally",
+    "Task",
     "TextOverride",
     "Tree",
     "Withdrawal",
