@@ -68,9 +68,9 @@ CODE: Final = Kind(
     lambda value: Markup("<code>{}</code>").format(visible(value)),
     lambda value: sheets.text(visible(value)),
 )
-MONEY: Final = Kind(_money, yuan, "figure")
-COUNT: Final = Kind(thousands, int, "figure")
-RATE: Final = Kind(percent, percent, "figure")
+MONEY: Final = Kind(_money, yuan, "num")
+COUNT: Final = Kind(thousands, int, "num")
+RATE: Final = Kind(percent, percent, "num")
 INSTANT: Final = Kind(_instant, sheets.instant, "instant")
 DAY: Final = Kind(day, day, "instant")
 BADGE: Final = Kind(_badge, lambda value: sheets.text(str(value.words)))

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from flask_wtf import FlaskForm
 from wtforms import Field, PasswordField, SelectField, StringField
-from wtforms.fields.choices import SelectChoice
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined] # newer than its types
 from wtforms.i18n import get_translations
 from wtforms.validators import InputRequired, Length, Optional, ValidationError
 

@@ -40,13 +40,19 @@ Condition = ColumnElement[bool]
 class Column:
     """What a list shows of each row. `value(row)` gives it as `kind` takes it (fen, an instant, a `Badge`), or None.
 
-    `href(visit, row)` makes it a link. `lead`: the line by which a row is known on a phone."""
+    `href(visit, row)` makes it a link. `lead`: the line by which a row is known on a phone; `wide`: left out there."""
 
     title: Both
     value: Callable[[Any], Any]
     kind: Kind = TEXT
     href: Callable[[Visit, Any], str | None] | None = None
     lead: bool = False
+    wide: bool = False
+
+    @property
+    def css(self) -> str:
+        marks = (self.kind.css, self.lead and "lead-cell", self.wide and "wide-only")
+        return " ".join(mark for mark in marks if mark)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import abort, flash, redirect, render_template, request, url_for
+from flask import abort, flash, redirect, render_template, url_for
 from werkzeug.wrappers import Response
 
 from domain import audit, staff
@@ -118,30 +118,34 @@ def second_factor_on(visit: Visit) -> Answer:
     """Show the secret as a QR code; the first right code switches the second factor on and shows the recovery codes."""
     if visit.person.has_totp:
         return redirect(url_for("console.me"))
-    staff_id, keyring = visit.person.staff_id, visit.context.keyring
     form = FactorForm()
-    if request.method == "GET":
-        secret = totp.new_secret()
-        visit.transact(lambda db: factor.propose(db, keyring, staff_id, secret))
-    else:
-        secret = visit.read(lambda db: factor.secret_of(db, keyring, staff_id)) or ""
-        if form.validate_on_submit() and _knows_password(visit, given(form.current)):
-            codes = _switch_on(visit, secret, given(form.code))
-            if codes:
-                return render_template("console/codes.html", codes=codes)
-            flash(
-                t(
-                    "验证码不对。请核对手机时间后再试。",
-                    "Wrong code. Check the phone's clock and try again.",
-                ),
-                "danger",
-            )
+    secret = _proposed(visit)
+    if form.validate_on_submit() and _knows_password(visit, given(form.current)):
+        codes = _switch_on(visit, secret, given(form.code))
+        if codes:
+            return render_template("console/codes.html", codes=codes)
+        words = t(
+            "验证码不对。请核对手机时间后再试。",
+            "Wrong code. Check the phone's clock and try again.",
+        )
+        flash(words, "danger")
     picture = totp.picture(secret, visit.person.login)
     return render_template("console/factor.html", form=form, secret=secret, picture=picture)
 
 
+def _proposed(visit: Visit) -> str:
+    """The secret on the screen: the same at every reload, until it is confirmed."""
+    staff_id, keyring = visit.person.staff_id, visit.context.keyring
+    known = visit.read(lambda db: factor.secret_of(db, keyring, staff_id))
+    if known is not None:
+        return known
+    secret = totp.new_secret()
+    visit.transact(lambda db: factor.propose(db, keyring, staff_id, secret))
+    return secret
+
+
 def _switch_on(visit: Visit, secret: str, code: str) -> list[str]:
-    step = totp.step_of(secret, code, visit.now) if secret else None
+    step = totp.step_of(secret, code, visit.now)
     if step is None:
         return []
 

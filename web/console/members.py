@@ -122,7 +122,7 @@ MEMBERS = Listing(
     title=Both("会员", "Members"),
     columns=(
         Column(Both("会员", "Member"), lambda row: name_of(row.member), href=to_member, lead=True),
-        Column(Both("邀请码", "Code"), lambda row: row.member.code, CODE),
+        Column(Both("邀请码", "Code"), lambda row: row.member.code, CODE, wide=True),
         Column(Both("状态", "Status"), _standing, BADGE),
         Column(Both("推荐人", "Referrer"), lambda row: row.referrer and name_of(row.referrer), href=_to_referrer),
         Column(Both("团队", "Team"), lambda row: row.people, COUNT),
