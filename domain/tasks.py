@@ -28,6 +28,8 @@ FAILED: Final = "failed"
 LEASE: Final = timedelta(minutes=2)
 """Longer than any step between two reports; then another worker takes over."""
 
+TRIES: Final = 3
+
 BOOKS: Final = "books"
 """Prove the books of the whole installation (proof.py)."""
 
@@ -63,7 +65,7 @@ def start(
     key = f"{account_id or 0}-{kind}-{only}"[:128]
     task = Task(
         account_id=account_id, kind=kind, open_key=key, params=to_json(dict(params or {})), state=WAITING,
-        done=0, total=0, actor=actor, lease_until=now, created_at=now,
+        done=0, total=0, actor=actor, attempts=0, lease_until=now, created_at=now,
     )  # fmt: skip
     try:
         with session.begin_nested():
@@ -88,7 +90,12 @@ def _due(now: datetime) -> Any:
 
 
 def claim(session: Session, now: datetime) -> Claimed | None:
-    """Take the oldest task that waits, or whose worker is gone."""
+    """Take the oldest task that waits, or whose worker is gone. One that ended its worker `TRIES` times has failed."""
+    broken = update(Task).where(
+        Task.state == RUNNING, Task.lease_until < now, Task.attempts >= TRIES
+    )
+    given_up = {"state": FAILED, "open_key": None, "finished_at": now}
+    session.execute(broken.values(**given_up, result=to_json({"error": "its worker died"})))
     task = session.scalar(_due(now).order_by(Task.id).limit(1))
     if task is None:
         return None
@@ -98,7 +105,9 @@ def claim(session: Session, now: datetime) -> Claimed | None:
         Task.state == task.state,
         Task.lease_until == task.lease_until,
     )
-    values = {"state": RUNNING, "lease_token": token, "lease_until": now + LEASE}
+    values = {
+        "state": RUNNING, "lease_token": token, "lease_until": now + LEASE, "attempts": task.attempts + 1,
+    }  # fmt: skip
     if not changed(session.execute(mine.values(**values))):
         return None
     cursor = None if task.cursor is None else json.loads(task.cursor)

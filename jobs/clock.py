@@ -7,10 +7,13 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from sqlalchemy.orm import Session
 
 from config import ConfigError, load_settings
 from context import Context, open_context
-from domain import moves, outbox
+from domain import moves, outbox, tasks
 from jobs import alive
 from jobs.queues import (
     ASK,
@@ -24,10 +27,12 @@ from jobs.queues import (
     REPORT,
     RISK,
     SETTLE,
+    TASKS,
     Errand,
     connect,
     ring,
 )
+from jobs.tasks import prove_daily
 from jobs.ticker import Tick, Ticker
 
 
@@ -41,9 +46,15 @@ def doorbells(context: Context) -> list[Tick]:
             if topic in DRAINS:
                 ring(DRAINS[topic], connection)
 
-    def ring_moves() -> None:
-        if context.database.read(moves.running):
-            ring(MOVE, connection)
+    def bell_if(
+        errand: Errand, is_due: Callable[[Session, datetime], object]
+    ) -> Callable[[], object]:
+        def look() -> None:
+            now = context.clock.now()
+            if context.database.read(lambda session: is_due(session, now)):
+                ring(errand, connection)
+
+        return look
 
     def bell(errand: Errand) -> Callable[[], object]:
         return lambda: ring(errand, connection)
@@ -57,8 +68,10 @@ def doorbells(context: Context) -> list[Tick]:
         Tick("grades", 60, bell(GRADES)),
         Tick("holds", 60, bell(HOLDS)),
         Tick("risk", 300, bell(RISK)),
-        Tick("moves", 5, ring_moves),
+        Tick("moves", 5, bell_if(MOVE, lambda session, _now: moves.running(session))),
         Tick("reports", 300, bell(REPORT)),
+        Tick("tasks", 2, bell_if(TASKS, tasks.is_due)),
+        Tick("proof", 600, lambda: prove_daily(context)),
         Tick("prune", 600, bell(PRUNE)),
         Tick("alive", alive.EVERY_SECONDS, lambda: alive.say(context.redis, "clock")),
     ]

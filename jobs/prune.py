@@ -1,4 +1,4 @@
-"""What is forgotten: messages that were done a month ago, nonces that nobody can use any more."""
+"""What is forgotten: messages that were done a month ago, nonces and sessions that nobody can use any more."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy.orm import Session
 
 from domain import api_keys, outbox
+from domain.staff import lockout, sessions
 from jobs.process import Process, current
 
 KEEP_MESSAGES: Final = timedelta(days=30)
@@ -24,9 +25,13 @@ def prune() -> int:
 def prune_all(process: Process) -> int:
     """In small transactions, until nothing is old enough."""
     now = process.context.clock.now()
-    return _until_none(
-        process, lambda session: outbox.prune(session, now - KEEP_MESSAGES)
-    ) + _until_none(process, lambda session: api_keys.prune_nonces(session, now - KEEP_NONCES))
+    forgetful: tuple[Callable[[Session], int], ...] = (
+        lambda session: outbox.prune(session, now - KEEP_MESSAGES),
+        lambda session: api_keys.prune_nonces(session, now - KEEP_NONCES),
+        lambda session: sessions.prune(session, now),
+        lambda session: lockout.prune(session, now),
+    )
+    return sum(_until_none(process, forget) for forget in forgetful)
 
 
 def _until_none(process: Process, forget: Callable[[Session], int]) -> int:

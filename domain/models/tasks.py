@@ -8,6 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from domain.models.base import (
     At,
     Base,
+    Count,
     Id,
     Json,
     MaybeAt,
@@ -45,6 +46,7 @@ class Task(Base):
     total: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     result: Mapped[MaybeJson]
     actor: Mapped[Name]
+    attempts: Mapped[Count]
     lease_token: Mapped[MaybeKey64]
     lease_until: Mapped[At]
     created_at: Mapped[At]

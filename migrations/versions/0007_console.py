@@ -79,6 +79,7 @@ def upgrade() -> None:
         sa.Column("total", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("result", sa.Text(), nullable=True),
         sa.Column("actor", sa.String(length=190), nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("lease_token", ascii_key(64), nullable=True),
         sa.Column("lease_until", instant(), nullable=False),
         sa.Column("created_at", instant(), nullable=False),
