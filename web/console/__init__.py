@@ -28,6 +28,7 @@ PAGES: Final = (
     "dashboard",
     "members",
     "member",
+    "member_verbs",
     "people",
     "changes",
     "tasks",

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from domain import audit, orders, staff, tasks
 from domain.accounts import OpenAccount
-from domain.models import Member, Staff
+from domain.models import Commission, Member, Staff
 from domain.orders import Buyer, PaidLine, PaidOrder
 from domain.staff import sessions
 from tests.web.conftest import Merchant
@@ -70,7 +70,11 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
         before={"name": FORMULA}, after={"name": OVERRIDE}, now=now,
     )  # fmt: skip
     work = tasks.start(session, account.id, "books", actor="staff:anna", now=now)
+    earned = session.scalars(
+        select(Commission.id).where(Commission.account_id == account.id)
+    ).first()
     world.places |= {
+        "commission_id": earned,
         "member_id": world.member_ids["child"],
         "staff_id": person.id,
         "session_id": signed_in.id,
