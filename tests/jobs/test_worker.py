@@ -86,6 +86,6 @@ def test_a_worker_told_to_end_before_rq_listens_ends(
 
 
 def test_a_queue_that_does_not_exist_is_refused(shop: Shop) -> None:
-    worker = shop.start("-m", "jobs.worker", "slow")
+    worker = shop.start("-m", "jobs.worker", "nowhere")
     assert worker.wait(60) == 1
     assert "usage" in shop.output()

@@ -350,8 +350,10 @@ def member_statement(visit: Visit, member_id: int) -> FlaskResponse:
     """The whole statement as a file, oldest first."""
     row = visit.read(lambda session: member_of(session, visit, member_id))
 
+    database = visit.database
+
     def pieces() -> Iterator[bytes]:
-        with visit.database.snapshot() as session:
+        with database.snapshot() as session:
             yield from statements.as_csv(session, row.id)
 
     name = f"{visit.account.slug}-statement-{row.code}.csv"
