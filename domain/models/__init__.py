@@ -45,6 +45,7 @@ from domain.models.staff import (
 )
 from domain.models.tasks import Task
 from domain.models.tree import (
+    AccountDay,
     Board,
     Daily,
     Dispute,
@@ -58,6 +59,7 @@ from domain.models.tree import (
 __all__ = [
     "APPEND_ONLY",
     "Account",
+    "AccountDay",
     "ApiKey",
     "ApiNonce",
     "Audit",

@@ -129,6 +129,14 @@ class Visit:
             values.setdefault("slug", self._account.slug)
         return url_for(f"console.{endpoint}", **values)
 
+    def link(self, endpoint: str, **values: Any) -> str | None:
+        """The address, or None when there is no such page here or the person may not see it: for numbers that lead to
+        their list."""
+        access = ACCESS.get(f"console.{endpoint}")
+        if access is None or not isinstance(access.allow, Permission) or not self.may(access.allow):
+            return None
+        return self.url(endpoint, **values)
+
     def read(self, fn: Callable[[Session], T]) -> T:
         """Run `fn(session)` as a plain read."""
         return self.database.read(fn)
