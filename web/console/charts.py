@@ -5,6 +5,7 @@ dark, and no inline style or script is needed. Each is drawn twice, for a desk a
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -13,6 +14,9 @@ from xml.etree import ElementTree
 
 import pygal
 from markupsafe import Markup
+
+# pygal hooks itself into every import, by a protocol that Python has given up, for maps that we do not draw.
+sys.meta_path[:] = [one for one in sys.meta_path if not isinstance(one, pygal.PluginImportFixer)]
 
 _SIZES: Final = (("wide", 560, 210, 7), ("narrow", 360, 210, 4))
 """Name, width, height, and how many days are named below."""
