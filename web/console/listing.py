@@ -24,6 +24,7 @@ from sqlalchemy import ColumnElement, Select, and_, false, or_
 from sqlalchemy.orm import Session
 
 from domain import sheets
+from domain.models import Instant
 from domain.sheets import CHINA
 from web.console.both import Both
 from web.console.cells import TEXT, Badge, Kind, written
@@ -271,10 +272,10 @@ def _place(mark: str | None, sort: Sort) -> tuple[Any, int] | None:
 
 
 def _value_of(sort: Sort, value: Any) -> Any:
-    kind = sort.column.type.python_type
-    if kind is datetime:
-        return datetime.fromisoformat(value)
-    if not isinstance(value, kind):
+    kind = sort.column.type
+    if isinstance(kind, Instant):
+        return datetime.fromisoformat(value).astimezone(UTC)
+    if not isinstance(value, kind.python_type):
         raise TypeError("not a value of this column")
     return value
 

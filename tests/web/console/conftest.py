@@ -16,6 +16,13 @@ from tests.web.conftest import Merchant
 from tests.web.console.browser import Browser, Console
 
 
+@pytest.fixture(params=["sqlite"])
+def engine_name(request: pytest.FixtureRequest) -> str:
+    """Pages are tested on SQLite, which is quick; what depends on the engine names both, as test_lists.py does."""
+    name: str = request.param
+    return name
+
+
 @pytest.fixture
 def console(merchant: Merchant) -> Generator[Console]:
     """The console on each engine."""
