@@ -1,5 +1,5 @@
-"""The console in a real browser, at a desk and on a phone: nothing is blocked by the policy or runs out of the page; the
-menu, the tree, the verbs and the colours work, with the keyboard too."""
+"""The console in a real browser, at a desk and on a phone: nothing is blocked by the policy or runs out of the page;
+the menu, the tree, the verbs and the colours work, with the keyboard too."""
 
 from __future__ import annotations
 
