@@ -17,6 +17,7 @@ import web.cli_data
 import web.cli_promotion
 import web.cli_tree
 import web.cli_webhooks
+import web.console
 import web.errors
 import web.ops
 import web.pages
@@ -61,6 +62,7 @@ def app_of(context: Context) -> OpenAPI:
     web.errors.register(app)
     web.pages.register(app, context)
     web.api.register(app, context)
+    web.console.register(app, context)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     for command in COMMANDS:

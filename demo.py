@@ -23,7 +23,7 @@ import requests
 import launch
 from config import ConfigError, load_settings
 from context import Context, open_context
-from domain import accounts, api_keys, members, menu, notices, products, rules, scenes
+from domain import accounts, api_keys, members, menu, notices, products, rules, scenes, staff
 from domain.accounts import OpenAccount
 from domain.rules import Terms
 from wechat import api
@@ -34,6 +34,10 @@ DATA: Final = Path(__file__).parent / "data" / "demo"
 PYTHON: Final = sys.executable
 STORY: Final = Path(__file__).parent / "story.py"
 TIMEOUT_SECONDS: Final = 20
+
+LOGIN: Final = "demo"
+PASSWORD: Final = "banyan-demo"  # noqa: S105 # printed at every start of the demonstration, and used nowhere else
+"""The owner of the demonstration's account, for the console."""
 
 ALICE: Final = "Alice"
 BOB: Final = "Bob"
@@ -216,6 +220,7 @@ class Simulator:
 def seed(context: Context) -> None:
     """The installation, and a small team that came by real scans. A second start finds yesterday's demonstration."""
     simulator, account = install(context)
+    _owner(context, account)
     if not simulator.get("/_sim/users")["users"]:
         _people(context, account, simulator)
 
@@ -291,6 +296,20 @@ def _account(context: Context) -> tuple[OpenAccount, dict[str, str]]:
     return account, json.loads(key_file.read_text())
 
 
+def _owner(context: Context, account: OpenAccount) -> None:
+    """Somebody who may sign in to the console; a login that exists keeps its password."""
+    now = context.clock.now()
+
+    def add(session: Any) -> None:
+        if staff.find(session, LOGIN) is None:
+            person = staff.add(
+                session, login=LOGIN, password=PASSWORD, opens_accounts=True, now=now
+            )
+            staff.grant(session, person.id, account.id, staff.OWNER)
+
+    context.database.transact(add)
+
+
 def _people(context: Context, account: OpenAccount, simulator: Simulator) -> None:
     """Alice with one friend who has bought already; Bob, who does not follow yet."""
     openids = {}
@@ -335,7 +354,8 @@ def welcome(place: Place) -> None:
   Banyan 榕树 is running.
 
     Phones (the simulator's WeChat)   {place.simulator}/
-    Product                           {place.product}/healthz
+    Console                           {place.product}/console/
+                                      login {LOGIN}, password {PASSWORD}
     Shop API                          {place.product}/api/v1/docs
 
   Alice asks for her poster, Bob scans it and follows, Bob buys ¥128, Alice hears of her commission.

@@ -13,7 +13,7 @@ from typing import Any, Final
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from domain.db import to_json
+from domain.db import is_key, to_json
 from domain.errors import Conflict, Invalid, NotFound
 from domain.models import Account, Tree
 from domain.secrets import Keyring
@@ -57,6 +57,10 @@ RISK_LIMITS: Final[Mapping[str, int]] = MappingProxyType(
 `*_holds` says whether commissions wait for the review."""
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+RESERVED_SLUGS: Final = frozenset(
+    {"accounts", "code", "login", "logout", "look", "me", "setup", "static", "tasks"}
+)
+"""Names that pages of the console outside an account have: `/console/<slug>/…` must not be one of them."""
 _TOKEN = re.compile(r"[A-Za-z0-9]{3,32}")
 _AES_KEY = re.compile(r"[A-Za-z0-9]{43}")
 _APP_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -204,7 +208,7 @@ def add(
     """Open an account. `depth` has no default: 1, 2 or 3 levels are the merchant's choice, with its risk
     (platform.md 13). Raises `Invalid` for a malformed value and `Conflict` for a slug or app id in use."""
     checks = {
-        "slug": _SLUG.fullmatch(slug),
+        "slug": _SLUG.fullmatch(slug) and slug not in RESERVED_SLUGS,
         "app_id": _APP_ID.fullmatch(app_id),
         "token": _TOKEN.fullmatch(token),
         "aes_key": _AES_KEY.fullmatch(aes_key),
@@ -233,9 +237,16 @@ def add(
     return account
 
 
+def find(session: Session, slug: str) -> Account | None:
+    """The account of this slug; None also for what cannot be one."""
+    if not is_key(slug):
+        return None
+    return session.scalar(select(Account).where(Account.slug == slug))
+
+
 def get(session: Session, slug: str) -> Account:
     """The account of this slug, or `NotFound`."""
-    account = session.scalar(select(Account).where(Account.slug == slug))
+    account = find(session, slug)
     if account is None:
         raise NotFound("no such account", slug=slug)
     return account

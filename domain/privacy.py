@@ -70,6 +70,7 @@ KEPT: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "provider_msg_id": "WeChat's",
             "last_error": "WeChat's answer", "delivery": "ours",
         },
+        "campaign_recipient": {"state": "ours"},
         "notice": {"occasion": "ours", "notice_key": "ours"},
         "promoter_application": {"status": "ours", "decided_by": "staff", "reason": "staff's words"},
         "orders": {

@@ -1,4 +1,4 @@
-"""The two queues. A job is a doorbell: it says what to look for, never what to do it with (money.md 2.5).
+"""The three queues. A job is a doorbell: it says what to look for, never what to do it with (money.md 2.5).
 
 So a lost job, a second one and one that comes too late are all harmless, and the queue never holds more than one
 waiting job of a kind. Nothing secret and nothing that matters is ever in Redis.
@@ -21,7 +21,9 @@ FAST: Final = "fast"
 """What somebody waits for: cards, posters, profiles."""
 BULK: Final = "bulk"
 """What may take a minute: settlement, folds, pruning. A queue of its own, so that it never stands before a card."""
-QUEUES: Final = (FAST, BULK)
+SLOW: Final = "slow"
+"""What may take an hour and that somebody watches or leaves: proofs, imports. Nothing else waits for it."""
+QUEUES: Final = (FAST, BULK, SLOW)
 
 JOB_SECONDS: Final = 300
 """RQ interrupts a job then. Our own loops end after DRAIN_SECONDS, so this means that something hangs."""
@@ -30,11 +32,13 @@ FAILURES_KEPT_SECONDS: Final = 3600
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """A kind of job: its name, the function that does it (by path, so the clock imports no poster), its queue."""
+    """A kind of job: its name, the function that does it (by path, so the clock imports no poster), its queue, and the
+    seconds after which it must be hanging."""
 
     name: str
     function: str
     queue: str
+    seconds: int = JOB_SECONDS
 
 
 DRAINS: Final = {
@@ -63,6 +67,7 @@ NIGHTLY: Final = Errand("nightly", "jobs.followers.sync_nightly", BULK)
 TAGS: Final = Errand("tags", "jobs.tags.sync_tags", BULK)
 BROADCAST: Final = Errand("broadcasts", "jobs.broadcast.run_broadcasts", BULK)
 PRUNE: Final = Errand("prune", "jobs.prune.prune", BULK)
+TASKS: Final = Errand("tasks", "jobs.tasks.work_on_tasks", SLOW, seconds=6 * 3600)
 
 
 def connect(url: str, socket_seconds: float = 2.0) -> redis.Redis:
@@ -89,6 +94,7 @@ def ring(errand: Errand, connection: redis.Redis) -> bool:
     queue.enqueue_call(
         errand.function,
         job_id=f"{errand.name}-{uuid.uuid4().hex}",
+        timeout=errand.seconds,
         result_ttl=0,
         failure_ttl=FAILURES_KEPT_SECONDS,
     )

@@ -38,6 +38,7 @@ from domain.errors import DomainError
 from domain.repair import repair_members
 from domain.rules import Terms
 from domain.secrets import Unreadable
+from domain.staff import setup
 from domain.texts import TEXTS
 from web.api import answers
 from web.current import context
@@ -147,9 +148,21 @@ def upgrade() -> dict[str, Any]:
     import migrations
 
     try:
-        return {"version": migrations.upgrade(context().settings.database_url)}
+        version = migrations.upgrade(context().settings.database_url)
     except (CommandError, migrations.WrongDatabase) as error:
         raise Failed(str(error)) from error
+    now = context().clock.now()
+    code = _database().transact(lambda session: setup.first_code(session, now))
+    if code is not None:
+        _say_setup_code(code)
+    return {"version": version}
+
+
+def _say_setup_code(code: str) -> None:
+    """For people: the first owner is made in the browser, by whoever can read this."""
+    address = f"{context().settings.server.public_url}/console/setup"
+    click.echo(f"Nobody has a login yet. Create the first owner at {address}", err=True)
+    click.echo(f"with this setup code: {code}", err=True)
 
 
 # --- accounts -------------------------------------------------------------------------------------------------------
@@ -538,6 +551,15 @@ def add_staff(slug: str, login: str, role: str, password_file: IO[str] | None) -
         }
 
     return _database().transact(add)
+
+
+@people.command("setup-code")
+@form
+def new_setup_code() -> dict[str, Any]:
+    """A new one-time code for creating the first owner in the browser; the earlier one is worth nothing then."""
+    now = context().clock.now()
+    code = _database().transact(lambda session: setup.new_code(session, now))
+    return {"code": code, "url": f"{context().settings.server.public_url}/console/setup"}
 
 
 def _password(file: IO[str] | None) -> str:

@@ -7,7 +7,7 @@ numbers are case-sensitive. The table of orders is `orders` and order lines have
 
 from __future__ import annotations
 
-from domain.models.accounts import Account, ApiKey, ApiNonce, Audit, Staff, StaffRole
+from domain.models.accounts import Account, ApiKey, ApiNonce, Audit
 from domain.models.base import Base, Instant
 from domain.models.campaigns import (
     Campaign,
@@ -57,7 +57,17 @@ from domain.models.promotion import (
     RiskSignal,
     Sweep,
 )
+from domain.models.staff import (
+    LoginGuard,
+    SetupCode,
+    Staff,
+    StaffRecovery,
+    StaffRole,
+    StaffSession,
+)
+from domain.models.tasks import Task
 from domain.models.tree import (
+    AccountDay,
     Board,
     Daily,
     Dispute,
@@ -72,6 +82,7 @@ from domain.models.webhooks import Webhook, WebhookAttempt
 __all__ = [
     "APPEND_ONLY",
     "Account",
+    "AccountDay",
     "ApiKey",
     "ApiNonce",
     "Audit",
@@ -102,6 +113,7 @@ __all__ = [
     "ImportedRow",
     "Instant",
     "Lease",
+    "LoginGuard",
     "MassMonth",
     "Member",
     "MemberTag",
@@ -130,14 +142,18 @@ __all__ = [
     "Rule",
     "Scene",
     "SeenFollower",
+    "SetupCode",
     "Staff",
+    "StaffRecovery",
     "StaffRole",
+    "StaffSession",
     "Standing",
     "Sweep",
     "Tag",
     "TagMark",
     "TagRule",
     "Tally",
+    "Task",
     "TextOverride",
     "Tree",
     "Webhook",

@@ -45,8 +45,15 @@ class Member(Base):
         Index(None, "account_id", "unionid"),
         Index(None, "account_id", "phone_index"),
         Index(None, "account_id", "email_index"),
-        Index(None, "account_id", "joined_at"),  # who joined on a day
         Index(None, "account_id", "following", "muted", "id"),  # counting and planning a broadcast
+        Index(
+            None, "account_id", "joined_at"
+        ),  # who joined on a day; the console's list, newest first
+        # The console's filters, each with the order of the list behind it, and names by their beginning.
+        Index(None, "account_id", "status", "joined_at"),
+        Index(None, "account_id", "following", "joined_at"),
+        Index(None, "account_id", "grade", "joined_at"),
+        Index(None, "account_id", "nickname"),
         Index(
             None, "referrer_id", "id"
         ),  # the direct downline, and rebuilding `relation` from the truth

@@ -48,6 +48,9 @@ class Outbox(Base):
         Index(None, "state", "topic", "next_at", "id"),  # what a drain claims
         Index(None, "lease_token"),
         Index(None, "account_id", "provider_msg_id"),  # the result event finds its row
+        Index(
+            None, "account_id", "done_at", "state", "delivery"
+        ),  # what left on a day, counted in the index
         CheckConstraint("state IN ('pending', 'claimed', 'done', 'dead', 'unsure')", name="state"),
     )
     id: Mapped[Id]

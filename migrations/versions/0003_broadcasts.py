@@ -133,7 +133,11 @@ def upgrade() -> None:
         "campaign_file",
         sa.Column("campaign_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("name", ascii_key(64), nullable=False),
-        sa.Column("content", sa.LargeBinary(length=16777215), nullable=False),
+        sa.Column(
+            "content",
+            sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb"),
+            nullable=False,
+        ),
         sa.Column("media_id", ascii_key(128), nullable=True),
         sa.Column("media_expires_at", instant(), nullable=True),
         sa.Column("thumb_id", ascii_key(128), nullable=True),

@@ -14,7 +14,7 @@ from alembic import op
 from migrations.types import ascii_key, instant
 
 revision = "0009"
-down_revision = "0006"
+down_revision = "0007"
 
 
 def upgrade() -> None:

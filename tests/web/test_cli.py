@@ -214,6 +214,19 @@ def test_staff_with_a_password_from_a_file(
     assert "password" in refusal(runner.invoke(args=other))
 
 
+def test_setup_code_is_replaced_until_somebody_has_a_login(
+    runner: FlaskCliRunner, merchant: Merchant
+) -> None:
+    first, second = (done(runner.invoke(args=["staff", "setup-code"])) for _ in range(2))
+    assert first["code"] != second["code"]
+    assert first["url"].endswith("/console/setup")
+    now = merchant.context.clock.now()
+    merchant.database.transact(
+        lambda session: staff.add(session, login="anna", password="a long password", now=now)
+    )
+    assert "conflict" in refusal(runner.invoke(args=["staff", "setup-code"]))
+
+
 def test_a_member_is_shown_as_the_api_shows_them(runner: FlaskCliRunner, shop: Shop) -> None:
     shop.post("/orders", order("A1"))
     shown = done(runner.invoke(args=["member", "show", "--account", "tea", "child"]))
