@@ -10,6 +10,7 @@ import bot.view
 import jobs.cli
 import web.api
 import web.cli
+import web.cli_codes
 import web.cli_data
 import web.cli_promotion
 import web.cli_tree
@@ -23,6 +24,7 @@ from context import Context, open_context
 BLUEPRINTS = (bot.view.blueprint, web.ops.blueprint, web.pay.blueprint)
 COMMANDS = (
     *web.cli.COMMANDS,
+    *web.cli_codes.COMMANDS,
     *web.cli_data.COMMANDS,
     *web.cli_promotion.COMMANDS,
     *web.cli_tree.COMMANDS,

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import logging
 from typing import Final
+from urllib.parse import quote
 
 from prometheus_client import Counter
 from sqlalchemy.orm import Session
 
 from bot import commands
 from bot.push import TooEarly
-from bot.visit import DONE, Answer, Visit
-from domain import events, members, orders, outbox
+from bot.visit import DONE, Answer, Picture, Visit
+from domain import codes, events, members, orders, outbox
 from domain.members import Touch
+from domain.money import yuan
 
 UNKNOWN: Final = Counter("banyan_pushes_unknown", "Pushes of a kind that nothing here answers")
 
@@ -41,10 +43,13 @@ def on_subscribe(visit: Visit) -> Answer:
     touch = visit.transact(work)
     words = visit.words
     if touch.referrer is not None:
-        return words("follow.bound", account=visit.account.name, referrer=touch.referrer)
+        bound = words("follow.bound", account=visit.account.name, referrer=touch.referrer)
+        return _with_code(visit, touch, bound)
     greeting = "follow.welcome" if touch.is_new or touch.repeated else "follow.again"
     text = words(greeting, account=visit.account.name)
-    return text if touch.refused is None else f"{words(f'refused.{touch.refused}')}\n\n{text}"
+    if touch.refused is not None:
+        text = f"{words(f'refused.{touch.refused}')}\n\n{text}"
+    return _with_code(visit, touch, text)
 
 
 def on_scan(visit: Visit) -> Answer:
@@ -66,8 +71,28 @@ def on_scan(visit: Visit) -> Answer:
 
     touch = visit.transact(work)
     if touch.referrer is not None:
-        return visit.words("scan.bound", referrer=touch.referrer)
-    return visit.words("scan.seen" if touch.refused is None else f"refused.{touch.refused}")
+        return _with_code(visit, touch, visit.words("scan.bound", referrer=touch.referrer))
+    key = "scan.seen" if touch.refused is None else f"refused.{touch.refused}"
+    return _with_code(visit, touch, visit.words(key))
+
+
+def _with_code(visit: Visit, touch: Touch, text: str) -> Answer:
+    """What the merchant's code says instead of our words, and the product that a code is about below them."""
+    scene = touch.scene
+    if scene is None:
+        return text
+    said = visit.read(lambda session: codes.answering(session, visit.account.id, scene))
+    if said.media_id is not None:
+        return Picture(said.media_id)
+    if said.reply is not None:
+        return said.reply
+    if said.product is None:
+        return text
+    product, address = said.product, visit.account.settings.product_url
+    card = visit.words("product.card", product=product.name, price=yuan(product.price_fen))
+    if address:
+        card += "\n" + address.replace("{sku}", quote(product.sku, safe=""))
+    return card if text == visit.words("scan.seen") else f"{text}\n\n{card}"
 
 
 def on_unsubscribe(visit: Visit) -> Answer:

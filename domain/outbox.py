@@ -26,7 +26,8 @@ PROFILE: Final = "profile"
 PAYOUT: Final = "payout"
 WEBHOOK: Final = "webhook"
 ALERT: Final = "alert"
-TOPICS: Final = (NOTICE, POSTER, PROFILE, PAYOUT, WEBHOOK, ALERT)
+CODE: Final = "code"
+TOPICS: Final = (NOTICE, POSTER, PROFILE, PAYOUT, WEBHOOK, ALERT, CODE)
 
 LEASE_SECONDS: Final = 90
 DEDUPE_SECONDS: Final = 600

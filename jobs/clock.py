@@ -14,6 +14,7 @@ from domain import moves, outbox
 from jobs import alive
 from jobs.queues import (
     ASK,
+    COUNT,
     DRAINS,
     FOLD,
     GRADES,
@@ -21,6 +22,7 @@ from jobs.queues import (
     MOVE,
     PRUNE,
     RECONCILE,
+    RENEW,
     REPORT,
     RISK,
     SETTLE,
@@ -59,6 +61,8 @@ def doorbells(context: Context) -> list[Tick]:
         Tick("risk", 300, bell(RISK)),
         Tick("moves", 5, ring_moves),
         Tick("reports", 300, bell(REPORT)),
+        Tick("renew-codes", 600, bell(RENEW)),
+        Tick("count-codes", 300, bell(COUNT)),
         Tick("prune", 600, bell(PRUNE)),
         Tick("alive", alive.EVERY_SECONDS, lambda: alive.say(context.redis, "clock")),
     ]

@@ -43,6 +43,7 @@ DRAINS: Final = {
     outbox.PROFILE: Errand("profiles", "jobs.profiles.drain_profiles", FAST),
     outbox.PAYOUT: Errand("payouts", "jobs.payouts.drain_payouts", FAST),
     outbox.ALERT: Errand("alerts", "jobs.alerts.drain_alerts", FAST),
+    outbox.CODE: Errand("code-tickets", "jobs.codes.drain_codes", BULK),
 }
 """Who carries which topic of the outbox."""
 SETTLE: Final = Errand("settle", "jobs.settle.settle_commissions", BULK)
@@ -54,6 +55,8 @@ HOLDS: Final = Errand("holds", "jobs.upkeep.lapse_holds", BULK)
 RISK: Final = Errand("risk", "jobs.upkeep.watch_risk", BULK)
 MOVE: Final = Errand("moves", "jobs.moves.move_teams", BULK)
 REPORT: Final = Errand("reports", "jobs.reports.refresh_reports", BULK)
+RENEW: Final = Errand("renew-codes", "jobs.codes.renew_codes", BULK)
+COUNT: Final = Errand("count-codes", "jobs.codes.count_codes", BULK)
 PRUNE: Final = Errand("prune", "jobs.prune.prune", BULK)
 
 

@@ -9,16 +9,24 @@ from __future__ import annotations
 
 from domain.models.accounts import Account, ApiKey, ApiNonce, Audit, Staff, StaffRole
 from domain.models.base import Base, Instant
+from domain.models.codes import (
+    Code,
+    CodeDay,
+    PermanentGrant,
+    PermanentPool,
+    Picture,
+    Poster,
+    PosterTemplate,
+    QrTicket,
+    Scene,
+)
 from domain.models.commissions import Balance, Clawback, Commission, Hold, Posting
 from domain.models.members import (
     BindingHistory,
     Event,
     Identity,
     Member,
-    Poster,
-    QrTicket,
     Relation,
-    Scene,
     Tally,
     Tree,
 )
@@ -57,6 +65,8 @@ __all__ = [
     "BindingHistory",
     "Board",
     "Clawback",
+    "Code",
+    "CodeDay",
     "Commission",
     "Daily",
     "Dispute",
@@ -79,7 +89,11 @@ __all__ = [
     "OrderClue",
     "OrderLine",
     "Outbox",
+    "PermanentGrant",
+    "PermanentPool",
+    "Picture",
     "Poster",
+    "PosterTemplate",
     "Posting",
     "Product",
     "PromoterApplication",
@@ -112,5 +126,6 @@ APPEND_ONLY = (
     WithdrawalApproval.__tablename__,
     DisputeNote.__tablename__,
     GradeHistory.__tablename__,
+    PermanentGrant.__tablename__,
 )
 """Tables whose rows the database itself refuses to change or delete (triggers of the first migration)."""
