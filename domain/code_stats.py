@@ -212,7 +212,7 @@ def _people(session: Session, scene_ids: Sequence[int]) -> dict[int, tuple[int, 
         .group_by(Member.source_scene_id, Member.following)
     )
     counts: dict[int, tuple[int, int]] = {}
-    for scene_id, following, count in session.execute(query).tuples():
+    for scene_id, following, count in session.execute(query):
         if scene_id is None:
             continue  # not in the list, only in the column's type
         people, still = counts.get(scene_id, (0, 0))

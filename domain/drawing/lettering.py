@@ -39,6 +39,7 @@ EMOJI_WIDTH: Final = 1.15
 LEAST_BOLD: Final = 30
 """Smaller letters run into each other when they are made bold with a stroke."""
 MISSING: Final = "＊"
+MOST_ACCENTS: Final = 4
 MOST_MISSING: Final = 0.5
 _NOTHING: Final = "\U0010fffd"
 _JOINER: Final = "\u200d"
@@ -105,11 +106,18 @@ def _is_emoji(mark: str) -> bool:
     )
 
 
+@lru_cache(maxsize=16)
+def _probe(path: str) -> ImageFont.FreeTypeFont:
+    """A face that shows each character by itself: raqm would compose one that is missing from others, with a box."""
+    size = EMOJI_SIZE if path == EMOJI else 24
+    return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
+
+
 @lru_cache(maxsize=16384)
 def _has(path: str, character: str) -> bool:
     if not Path(path).exists():
         return False
-    probe = face(path, EMOJI_SIZE if path == EMOJI else 24)
+    probe = _probe(path)
     return _shape(probe, character) != _shape(probe, _NOTHING)
 
 
@@ -142,11 +150,20 @@ def runs_of(text: str, first: str = SANS) -> list[Run]:
             mark, font = MISSING, first
         if font is None:
             continue
+        mark = _with_known_accents(mark, font)
         if runs and (runs[-1].font == font or mark == " ") and EMOJI not in (font, runs[-1].font):
             runs[-1] = Run(runs[-1].text + mark, runs[-1].font)
         else:
             runs.append(Run(mark, font))
     return _trimmed(runs)
+
+
+def _with_known_accents(mark: str, font: str) -> str:
+    """A letter with at most four of its accents that the font has: more of them would leave the line."""
+    if font == EMOJI:
+        return mark
+    accents = [each for each in mark[1:] if each == _JOINER or _has(font, each)]
+    return mark[0] + "".join(accents[:MOST_ACCENTS])
 
 
 def _visible(text: str) -> str:
