@@ -148,6 +148,8 @@ def page(
     if not archived:
         query = query.where(Code.archived_at.is_(None))
     found = session.execute(query).all()
+    if not found:
+        return []
     tickets = session.scalars(
         select(QrTicket)
         .where(QrTicket.scene_id.in_([scene.id for _, scene in found]))
