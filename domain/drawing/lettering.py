@@ -184,7 +184,15 @@ def _trimmed(runs: list[Run]) -> list[Run]:
     if kept:
         kept[0] = Run(kept[0].text.lstrip(), kept[0].font)
         kept[-1] = Run(kept[-1].text.rstrip(), kept[-1].font)
-    return [run for run in kept if run.text]
+    return [part for run in kept if run.text for part in _with_its_blank(run)]
+
+
+def _with_its_blank(run: Run) -> list[Run]:
+    """A right-to-left run would show the blank before the next word on its far side: it becomes one of its own."""
+    text = run.text.rstrip()
+    if text and text != run.text and unicodedata.bidirectional(text[-1]) in {"R", "AL"}:
+        return [Run(text, run.font), Run(" ", SANS)]
+    return [run]
 
 
 def is_drawable(text: str) -> bool:

@@ -139,6 +139,11 @@ def test_without_the_machines_fonts_letters_become_a_mark_and_emoji_go(
     assert lettering.is_drawable("𠮷野家")
 
 
+def test_a_blank_between_two_directions_stays_between_the_words() -> None:
+    runs = [run.text for run in lettering.runs_of("محمد علي 小明")]
+    assert runs == ["محمد علي", " ", "小明"]
+
+
 @pytest.mark.parametrize(
     ("name", "initial"),
     [("大明", "大"), ("🌸小红", "小"), ("anna", "A"), ("", "友"), ("「一」", "一"), ("…", "…")],
