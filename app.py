@@ -13,6 +13,7 @@ import web.campaign_links
 import web.cli
 import web.cli_campaigns
 import web.cli_chat
+import web.cli_codes
 import web.cli_data
 import web.cli_promotion
 import web.cli_tree
@@ -36,6 +37,7 @@ COMMANDS = (
     *web.cli.COMMANDS,
     *web.cli_chat.COMMANDS,
     *web.cli_campaigns.COMMANDS,
+    *web.cli_codes.COMMANDS,
     *web.cli_data.COMMANDS,
     *web.cli_promotion.COMMANDS,
     *web.cli_tree.COMMANDS,

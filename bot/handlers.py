@@ -9,18 +9,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import quote
 
 from prometheus_client import Counter
 from sqlalchemy.orm import Session
 
 from bot import commands, saying
 from bot.push import Push, TooEarly
-from bot.visit import DONE, Answer, Visit
-from domain import events, members, orders, outbox
+from bot.visit import DONE, Answer, Picture, Visit
+from domain import codes, events, members, orders, outbox
 from domain.campaigns import batches
 from domain.campaigns.batches import MassResult
 from domain.db import is_key
 from domain.members import Touch
+from domain.money import yuan
 
 UNKNOWN: Final = Counter("banyan_pushes_unknown", "Pushes of a kind that nothing here answers")
 
@@ -47,14 +49,16 @@ def on_subscribe(visit: Visit) -> Answer:
     lead = "" if touch.refused is None else words(f"refused.{touch.refused}")
     if touch.referrer is not None:
         lead = words("follow.bound", account=visit.account.name, referrer=touch.referrer)
+    own, card = _of_code(visit, touch)
+    if own is not None:
+        return own
     welcome = visit.keywords.welcome
     if welcome is not None:
-        return saying.say(visit, welcome.messages, lead)
+        return saying.say(visit, welcome.messages, _joined(lead, card))
     if touch.referrer is not None:
-        return lead
+        return _joined(lead, card)
     greeting = "follow.welcome" if touch.is_new or touch.repeated else "follow.again"
-    text = words(greeting, account=visit.account.name)
-    return f"{lead}\n\n{text}" if lead else text
+    return _joined(lead, words(greeting, account=visit.account.name), card)
 
 
 def on_scan(visit: Visit) -> Answer:
@@ -75,9 +79,35 @@ def on_scan(visit: Visit) -> Answer:
         return touch
 
     touch = visit.transact(work)
+    own, card = _of_code(visit, touch)
+    if own is not None:
+        return own
     if touch.referrer is not None:
-        return visit.words("scan.bound", referrer=touch.referrer)
-    return visit.words("scan.seen" if touch.refused is None else f"refused.{touch.refused}")
+        return _joined(visit.words("scan.bound", referrer=touch.referrer), card)
+    if touch.refused is not None:
+        return _joined(visit.words(f"refused.{touch.refused}"), card)
+    return card or visit.words("scan.seen")
+
+
+def _of_code(visit: Visit, touch: Touch) -> tuple[Answer | None, str]:
+    """What the merchant's code says instead of our words, else the product that a code is about, to be said below."""
+    scene = touch.scene
+    if scene is None:
+        return None, ""
+    said = visit.read(lambda session: codes.answering(session, visit.account.id, scene))
+    if said.media_id is not None:
+        return Picture(said.media_id), ""
+    if said.reply is not None or said.product is None:
+        return said.reply, ""
+    product, address = said.product, visit.account.settings.product_url
+    card = visit.words("product.card", product=product.name, price=yuan(product.price_fen))
+    if address:
+        card += "\n" + address.replace("{sku}", quote(product.sku, safe=""))
+    return None, card
+
+
+def _joined(*texts: str) -> str:
+    return "\n\n".join(text for text in texts if text)
 
 
 def on_unsubscribe(visit: Visit) -> Answer:

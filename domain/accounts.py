@@ -22,6 +22,9 @@ MODES: Final = ("plain", "compatible", "safe")
 BIND_POLICIES: Final = ("first_touch", "protected", "last_touch")
 QUALIFICATIONS: Final = ("everyone", "approved", "first_order", "spent")
 
+PERMANENT_CODES: Final = 100_000
+"""platform.md 3: WeChat makes no more for an account, and never deletes one."""
+
 RISK_LIMITS: Final[Mapping[str, int]] = MappingProxyType(
     {
         # How many days the questions look back, and how long a signal and its holds wait for a person.
@@ -86,6 +89,8 @@ class Settings:
     second_above_fen: larger ones need two different people.
     chain_people_alert: a team of three levels with more people than this is named in the compliance record.
     campaign_window_days: how long after a click (or a broadcast's start) an order counts as its doing.
+    permanent_pool: how many permanent codes the merchant gives out at most; WeChat allows 100,000 in an account's life.
+    product_url: where a product can be bought, with `{sku}` in it; empty: the answer to a product code has no link.
     payout_method: "wechat" (商家转账) or "offline" (a person pays by bank and enters the proof).
     """
 
@@ -119,6 +124,8 @@ class Settings:
     alert_webhook: str = ""
     alert_openids: tuple[str, ...] = field(default=())
     risk: dict[str, int] = field(default_factory=dict)
+    permanent_pool: int = PERMANENT_CODES
+    product_url: str = ""
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Settings:
@@ -138,6 +145,8 @@ class Settings:
                 ("payout_method", made.payout_method in {"wechat", "offline"}),
                 ("qualification", made.qualification in QUALIFICATIONS),
                 ("alert_webhook", _is_webhook(made.alert_webhook)),
+                ("permanent_pool", made.permanent_pool <= PERMANENT_CODES),
+                ("product_url", _is_product_url(made.product_url)),
                 ("risk", _are_limits(made.risk)),
                 ("withdraw_fee_bps", made.withdraw_fee_bps + made.withdraw_tax_bps < 10_000),
             )
@@ -163,6 +172,12 @@ class Settings:
 
 def _is_webhook(address: str) -> bool:
     return not address or address.startswith(("https://", "http://"))
+
+
+def _is_product_url(address: str) -> bool:
+    return not address or (
+        address.startswith(("https://", "http://")) and "{sku}" in address and len(address) <= 500
+    )
 
 
 def _are_limits(limits: Mapping[str, Any]) -> bool:

@@ -13,9 +13,9 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from domain import bindings, events, privacy, registrations
+from domain import bindings, events, privacy, registrations, scenes
 from domain.accounts import OpenAccount
-from domain.bindings import PAID_LEVELS, Person, display_name
+from domain.bindings import PAID_LEVELS, Found, Person, display_name
 from domain.db import UNIT, Sql, changed, is_duplicate, is_key, maybe_from_db, packed, to_db
 from domain.errors import Invalid, NotFound
 from domain.models import Identity, Member, Relation
@@ -27,7 +27,8 @@ from domain.tally import Changes, Figures
 class Touch:
     """What a follow, scan or leave came to. `repeated`: this push had been applied before, nothing was done now.
 
-    `referrer` is the name of the member they were bound to now; `refused` the reason when a code did not bind.
+    `referrer` is the name of the member they were bound to now; `refused` the reason when a code did not bind;
+    `scene` what the code carries, also at a repeat.
     """
 
     member_id: int
@@ -36,6 +37,7 @@ class Touch:
     repeated: bool = False
     referrer: str | None = None
     refused: str | None = None
+    scene: Found | None = None
 
 
 @dataclass(slots=True)
@@ -214,6 +216,7 @@ def follow(
 ) -> Touch:
     """A follower subscribed, perhaps by a code. `created`: the push's CreateTime in seconds; `push_key` makes a repeat
     harmless. Joins, binds, and sets the follow state unless a later change is known already."""
+    found = bindings.look_up(session, account.id, scene_code)
     person, is_new = _join(session, account.id, openid, now)
     if not events.record(
         session,
@@ -222,21 +225,34 @@ def follow(
         events.FOLLOW,
         _at(created),
         member_id=person.id,
+        scene_id=None if found is None else found.scene_id,
         detail=scene_code and scene_code[:190],
     ):
-        return Touch(person.id, person.name, repeated=True)
+        return Touch(person.id, person.name, repeated=True, scene=found)
     changes = Changes()
     referrer, refused = None, None
     if scene_code:
         by_follow = is_new or not person.following
         referrer, refused = bindings.by_scan(
-            session, account, person, scene_code, by_follow, push_key, changes, now
+            session, account, person, found, by_follow, push_key, changes, now
         )
+        _keep_source(session, person, found, is_new)
         if referrer is not None and is_new:
             _reward_registration(session, account, person, changes, now)
     _set_following(session, person.id, True, created, changes)
     changes.write(session)
-    return Touch(person.id, person.name, is_new=is_new, referrer=referrer, refused=refused)
+    return Touch(
+        person.id, person.name, is_new=is_new, referrer=referrer, refused=refused, scene=found
+    )
+
+
+_SOURCE = Sql("UPDATE member SET source_scene_id = ? WHERE id = ? AND source_scene_id IS NULL")
+
+
+def _keep_source(session: Session, person: Person, found: Found | None, is_new: bool) -> None:
+    """The code by which somebody joined, for the statistics of codes; a later code is not where they came from."""
+    if is_new and found is not None:
+        _SOURCE(session, found.scene_id, person.id)
 
 
 _REFERRER = Sql("SELECT referrer_id FROM member WHERE id = ?")
@@ -266,6 +282,7 @@ def scan(
 ) -> Touch:
     """A follower scanned a code (SCAN). Their follow state does not change, but somebody unknown joins as following:
     WeChat reports SCAN of followers only, so their subscribe is still on its way or was lost."""
+    found = bindings.look_up(session, account.id, scene_code)
     person, is_new = _join(session, account.id, openid, now)
     if not events.record(
         session,
@@ -274,17 +291,59 @@ def scan(
         events.SCAN,
         _at(created),
         member_id=person.id,
+        scene_id=None if found is None else found.scene_id,
         detail=scene_code and scene_code[:190],
     ):
-        return Touch(person.id, person.name, repeated=True)
+        return Touch(person.id, person.name, repeated=True, scene=found)
     changes = Changes()
     referrer, refused = bindings.by_scan(
-        session, account, person, scene_code, is_new, push_key, changes, now
+        session, account, person, found, is_new, push_key, changes, now
     )
+    _keep_source(session, person, found, is_new)
     if is_new:
         _set_following(session, person.id, True, created, changes)
     changes.write(session)
-    return Touch(person.id, person.name, is_new=is_new, referrer=referrer, refused=refused)
+    return Touch(
+        person.id, person.name, is_new=is_new, referrer=referrer, refused=refused, scene=found
+    )
+
+
+_BY_CODE = Sql("SELECT id FROM member WHERE account_id = ? AND code = ?")
+
+
+def enter_code(
+    session: Session,
+    account: OpenAccount,
+    openid: str,
+    *,
+    code: str,
+    created: int,
+    push_key: str,
+    now: datetime,
+) -> Touch:
+    """A follower typed a friend's 邀请码: bound by the rules of a scan, refused as `unknown_scene` when nobody has
+    it."""
+    person, is_new = _join(session, account.id, openid, now)
+    if not events.record(
+        session, account.id, push_key, events.CODE, _at(created), member_id=person.id, detail=code[:190]
+    ):  # fmt: skip
+        return Touch(person.id, person.name, repeated=True)
+    found = None
+    friend = _BY_CODE(session, account.id, code.upper()).one_or_none() if is_key(code) else None
+    if friend is not None:
+        scene = scenes.of_member(session, account.id, friend.id, now)
+        found = bindings.look_up(session, account.id, scene.code)
+    changes = Changes()
+    referrer, refused = bindings.by_scan(
+        session, account, person, found, is_new, push_key, changes, now
+    )
+    _keep_source(session, person, found, is_new)
+    if is_new:
+        _set_following(session, person.id, True, created, changes)
+    changes.write(session)
+    return Touch(
+        person.id, person.name, is_new=is_new, referrer=referrer, refused=refused, scene=found
+    )
 
 
 def leave(

@@ -100,6 +100,7 @@ KEPT: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "dispute": {"state": "ours", "decided_by": "staff"},
         "move": {"reason": "books", "actor": "staff", "state": "ours"},
         "scene": {
+            "sku": "which product the code is for",
             "code": "ours", "kind": "ours", "owner_key": "ours", "label": "the merchant's",
         },
         "blacklisted": {"openid": "who must stay out is known by it", "actor": "staff"},

@@ -19,6 +19,7 @@ from jobs import alive
 from jobs.queues import (
     ASK,
     BROADCAST,
+    COUNT,
     DRAINS,
     FOLD,
     FOLLOWERS,
@@ -29,6 +30,7 @@ from jobs.queues import (
     NIGHTLY,
     PRUNE,
     RECONCILE,
+    RENEW,
     REPORT,
     RISK,
     SETTLE,
@@ -90,6 +92,8 @@ def doorbells(context: Context) -> list[Tick]:
         Tick("reports", 300, bell(REPORT)),
         Tick("tasks", 2, bell_if(TASKS, tasks.is_due)),
         Tick("proof", 600, lambda: prove_daily(context)),
+        Tick("renew-codes", 600, bell(RENEW)),
+        Tick("count-codes", 300, bell(COUNT)),
         Tick("prune", 600, bell(PRUNE)),
         Tick("alive", alive.EVERY_SECONDS, lambda: alive.say(context.redis, "clock")),
     ]

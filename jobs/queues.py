@@ -50,6 +50,7 @@ DRAINS: Final = {
     outbox.ALERT: Errand("alerts", "jobs.alerts.drain_alerts", FAST),
     outbox.WEBHOOK: Errand("webhooks", "jobs.webhooks.drain_webhooks", BULK),
     outbox.BROADCAST_TEST: Errand("broadcast-tests", "jobs.broadcast.drain_tests", FAST),
+    outbox.CODE: Errand("code-tickets", "jobs.codes.drain_codes", BULK),
 }
 """Who carries which topic of the outbox."""
 SETTLE: Final = Errand("settle", "jobs.settle.settle_commissions", BULK)
@@ -66,6 +67,8 @@ FOLLOWERS: Final = Errand("followers", "jobs.followers.sync_followers", BULK)
 NIGHTLY: Final = Errand("nightly", "jobs.followers.sync_nightly", BULK)
 TAGS: Final = Errand("tags", "jobs.tags.sync_tags", BULK)
 BROADCAST: Final = Errand("broadcasts", "jobs.broadcast.run_broadcasts", BULK)
+RENEW: Final = Errand("renew-codes", "jobs.codes.renew_codes", BULK)
+COUNT: Final = Errand("count-codes", "jobs.codes.count_codes", BULK)
 PRUNE: Final = Errand("prune", "jobs.prune.prune", BULK)
 TASKS: Final = Errand("tasks", "jobs.tasks.work_on_tasks", SLOW, seconds=6 * 3600)
 

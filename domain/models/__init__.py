@@ -31,16 +31,24 @@ from domain.models.chat import (
     TagMark,
     TagRule,
 )
+from domain.models.codes import (
+    Code,
+    CodeDay,
+    PermanentGrant,
+    PermanentPool,
+    Picture,
+    Poster,
+    PosterTemplate,
+    QrTicket,
+    Scene,
+)
 from domain.models.commissions import Balance, Clawback, Commission, Hold, Posting
 from domain.models.members import (
     BindingHistory,
     Event,
     Identity,
     Member,
-    Poster,
-    QrTicket,
     Relation,
-    Scene,
     Tally,
     Tree,
 )
@@ -99,6 +107,8 @@ __all__ = [
     "CampaignOrder",
     "CampaignRecipient",
     "Clawback",
+    "Code",
+    "CodeDay",
     "Commission",
     "Daily",
     "Dispute",
@@ -126,7 +136,11 @@ __all__ = [
     "OrderClue",
     "OrderLine",
     "Outbox",
+    "PermanentGrant",
+    "PermanentPool",
+    "Picture",
     "Poster",
+    "PosterTemplate",
     "Posting",
     "Product",
     "PromoterApplication",
@@ -171,5 +185,6 @@ APPEND_ONLY = (
     WithdrawalApproval.__tablename__,
     DisputeNote.__tablename__,
     GradeHistory.__tablename__,
+    PermanentGrant.__tablename__,
 )
 """Tables whose rows the database itself refuses to change or delete (triggers of the first migration)."""

@@ -20,7 +20,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "scan.seen": "您已经关注我们了。\n回复「帮助」看看能做什么。",
     "refused.self": "这是您自己的码，请发给朋友来扫。",
     "refused.cycle": "对方已经在您的团队里，不能再做您的邀请人。",
-    "refused.unknown_scene": "这个码已经失效，请朋友重新发一张海报给您。",
+    "refused.unknown_scene": "这个码已经失效，请朋友重新发一张海报给您，或者回复「邀请码」加上朋友的邀请码。",
     "refused.suspended": "这个码现在不能使用，您可以请另一位朋友发码给您。",
     "refused.bound_already": "您已经有邀请人了，绑定不会改变。",
     "refused.existing_follower": "您在扫码之前已经关注我们，所以这次不绑定邀请人。",
@@ -147,6 +147,18 @@ TEXTS: Final[Mapping[str, str]] = {
     "mute.on": "好的，不再给您发通知，收益照常累计。\n想恢复就回复「订阅」。",
     "mute.off": "好的，有新朋友和新佣金会通知您。\n不想收就回复「退订」。",
     "poster.coming": "正在制作您的海报，马上就发给您。",
+    "invite.mine": (
+        "您的邀请码是 {code}。\n朋友关注后回复「邀请码 {code}」，就是您邀请的。\n"
+        "您是别人邀请来的？回复「邀请码」加上朋友的邀请码。"
+    ),
+    "invite.unknown": "没有找到这个邀请码，请向朋友核对后再发一次。",
+    "invite.done": "这个邀请码已经处理过了。",
+    "product.card": "{product}\n¥{price}",
+    "product.none": "现在还没有商品。",
+    "product.head": "这些商品可以做海报：",
+    "product.row": "{sku} {product} ¥{price}",
+    "product.foot": "回复「商品海报」加上货号，例如：商品海报 {sku}",
+    "product.unknown": "没有货号是 {sku} 的商品。\n回复「商品海报」看看有哪些。",
     "poster.suspended": "您的推广资格已暂停，现在不能制作海报。有疑问请联系客服。",
     # --- warnings for the merchant (platform.md 13)
     "warning.registration": (
@@ -201,6 +213,8 @@ TEXTS: Final[Mapping[str, str]] = {
     "help.real_name": "「实名 张三」大额提现前登记姓名",
     "help.withdrawals": "「提现进度」钱到哪一步了",
     "help.poster": "「我的海报」发给朋友扫码",
+    "help.product_poster": "「商品海报」推荐一件商品给朋友",
+    "help.invitation": "「邀请码」您的邀请码，或登记朋友的邀请码",
     "help.ranking": "「排行」本周佣金榜和邀请榜",
     "help.dispute": "「申诉」朋友的绑定有误时告诉我们",
     "help.nickname": "「昵称 小明」换一个名字",

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import mysql
 from migrations.types import ascii_key, instant
 
 revision = "0006"
-down_revision = "0003"
+down_revision = "0005"
 
 
 def upgrade() -> None:

@@ -270,10 +270,11 @@ def _keep_poster(chat: Chat, *, media_days: float = 2, ticket_days: float | None
         )
         facts = posters.facts(session, member.id, now)
         assert facts is not None
+        assert facts.ticket_id in (None, ticket.id)
         session.add(
             Poster(
-                member_id=member.id, qr_ticket_id=ticket.id, fingerprint=facts.fingerprint, media_id="MEDIA",
-                media_expires_at=now + timedelta(days=media_days),
+                scene_id=scene.id, member_id=member.id, qr_ticket_id=ticket.id, fingerprint=facts.fingerprint,
+                media_id="MEDIA", media_expires_at=now + timedelta(days=media_days), asked_at=now,
             )
         )  # fmt: skip
         session.flush()

@@ -65,7 +65,10 @@ def _person(world: World, openid: str) -> int:
         account_id, member_id = world.account.id, member.id
         session.add_all(
             [
-                Poster(member_id=member_id, qr_ticket_id=1, fingerprint="f", media_id="m", media_expires_at=NOW),
+                Poster(
+                    scene_id=member_id, member_id=member_id, qr_ticket_id=1, fingerprint="f", media_id="m",
+                    media_expires_at=NOW, asked_at=NOW,
+                ),
                 MemberTag(member_id=member_id, tag_id=100, account_id=account_id, state="set"),
                 PromoterApplication(
                     account_id=account_id, member_id=member_id, status="applied", message="我是王红", applied_at=NOW
