@@ -9,23 +9,39 @@ import bot.cli
 import bot.view
 import jobs.cli
 import web.api
+import web.campaign_links
 import web.cli
+import web.cli_campaigns
+import web.cli_chat
+import web.cli_codes
 import web.cli_data
 import web.cli_promotion
 import web.cli_tree
+import web.cli_webhooks
+import web.console
 import web.errors
 import web.ops
+import web.pages
 import web.pay
 import web.payout_cli
 from config import ConfigError, Settings, load_settings
 from context import Context, open_context
 
-BLUEPRINTS = (bot.view.blueprint, web.ops.blueprint, web.pay.blueprint)
+BLUEPRINTS = (
+    bot.view.blueprint,
+    web.ops.blueprint,
+    web.pay.blueprint,
+    web.campaign_links.blueprint,
+)
 COMMANDS = (
     *web.cli.COMMANDS,
+    *web.cli_chat.COMMANDS,
+    *web.cli_campaigns.COMMANDS,
+    *web.cli_codes.COMMANDS,
     *web.cli_data.COMMANDS,
     *web.cli_promotion.COMMANDS,
     *web.cli_tree.COMMANDS,
+    web.cli_webhooks.webhook,
     web.payout_cli.merchant,
     web.payout_cli.withdrawal,
     bot.cli.spool_commands,
@@ -46,7 +62,9 @@ def app_of(context: Context) -> OpenAPI:
     app = web.api.new_app(__name__)
     app.extensions["banyan"] = context
     web.errors.register(app)
+    web.pages.register(app, context)
     web.api.register(app, context)
+    web.console.register(app, context)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     for command in COMMANDS:

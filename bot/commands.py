@@ -12,9 +12,20 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
-from bot import inbox, withdrawals
+from bot import inbox, saying, withdrawals
 from bot.visit import Answer, Picture, Visit
-from domain import disputes, explain, members, outbox, posters, promoters, reports
+from domain import (
+    bindings,
+    disputes,
+    events,
+    explain,
+    members,
+    outbox,
+    posters,
+    products,
+    promoters,
+    reports,
+)
 from domain.errors import Invalid
 from domain.members import Summary
 from domain.money import yuan
@@ -43,13 +54,17 @@ def answer(visit: Visit, said: str, kind: str) -> Answer:
     channel could tell the follower stands below the answer of a command."""
     plain = said.strip()
     found = _find(plain)
-    visit.note(kind, found[0].name if found else "")
-    if found is None:
-        return visit.keywords.find(plain) or visit.words("fallback")
-    command, argument = found
-    if not command.meets:
-        _ = visit.greeting  # asked now, because a command may need words inside its transaction
-    return inbox.below(visit, command.run(visit, argument))
+    # A menu key is the merchant's; what somebody typed is theirs, and is not kept.
+    visit.note(kind, found[0].name if found else plain if kind == events.CLICK else "")
+    if found is not None:
+        command, argument = found
+        if not command.meets:
+            _ = visit.greeting  # asked now, because a command may need words inside its transaction
+        return inbox.below(visit, command.run(visit, argument))
+    table = visit.keywords
+    rule = table.click(plain) if kind == events.CLICK else table.find(plain)
+    rule = rule or table.default
+    return visit.words("fallback") if rule is None else saying.say(visit, rule.messages)
 
 
 def _find(plain: str) -> tuple[Command, str] | None:
@@ -337,6 +352,9 @@ def _dispute_state(session: Session, visit: Visit) -> str:
 # --- name, notices, poster ------------------------------------------------------------------------------------------
 
 
+PRODUCTS: Final = 10
+
+
 def nickname(visit: Visit, argument: str) -> Answer:
     """昵称 X: the name that friends and uplines see."""
 
@@ -389,23 +407,69 @@ def language(visit: Visit, argument: str) -> Answer:
 
 def poster(visit: Visit, _argument: str) -> Answer:
     """我的海报: the picture WeChat still keeps, at once; else it is being made and follows as a message."""
-    account_id, openid = visit.account.id, visit.push.openid
-    media_id = visit.read(lambda session: posters.ready_for(session, account_id, openid, visit.now))
-    if media_id is not None:
-        return Picture(media_id)
+    return _poster(visit, None)
+
+
+def product_poster(visit: Visit, argument: str) -> Answer:
+    """商品海报 [货号]: the member's own poster of a product; alone it lists the products."""
+    account_id, words = visit.account.id, visit.words
+    if not argument:
+        found = visit.read(lambda session: products.all_of(session, account_id, limit=PRODUCTS))
+        if not found:
+            return words("product.none")
+        lines = [
+            words("product.row", sku=one.sku, product=one.name, price=yuan(one.price_fen))
+            for one in found
+        ]
+        return "\n".join([words("product.head"), *lines, words("product.foot", sku=found[0].sku)])
+    if visit.read(lambda session: products.find(session, account_id, argument)) is None:
+        return words("product.unknown", sku=argument)
+    return _poster(visit, argument)
+
+
+def _poster(visit: Visit, sku: str | None) -> Answer:
+    account_id, openid, push = visit.account.id, visit.push.openid, visit.push
+    ready = visit.read(
+        lambda session: posters.ready_for(session, account_id, openid, visit.now, sku=sku)
+    )
+    if ready is not None:
+        visit.journal.note(
+            account_id, f"{push.key}-p", events.POSTER, openid, str(ready.template_id), push.created
+        )
+        return Picture(ready.media_id)
 
     def work(session: Session) -> bool:
         member_id = join(session, visit)
         if members.get(session, account_id, openid).status != "active":
             return False
-        key = f"poster-{member_id}-{visit.push.key}"
-        message = outbox.Message(
-            account_id, outbox.POSTER, key, {"openid": openid}, visit.now, member_id
-        )
+        payload = {"openid": openid} if sku is None else {"openid": openid, "sku": sku}
+        key = f"poster-{member_id}-{push.key}"
+        message = outbox.Message(account_id, outbox.POSTER, key, payload, visit.now, member_id)
         outbox.put_once(session, message, visit.now)
         return True
 
     return visit.words("poster.coming" if visit.transact(work) else "poster.suspended")
+
+
+def invitation(visit: Visit, argument: str) -> Answer:
+    """邀请码 [ABC1234]: bind to the friend who has this code; alone it tells one's own."""
+    push, words = visit.push, visit.words
+    if not argument:
+        return words("invite.mine", code=_summary(visit).code)
+
+    def work(session: Session) -> members.Touch:
+        return members.enter_code(
+            session, visit.account, push.openid,
+            code=argument, created=push.created, push_key=f"{push.key}-code", now=visit.now,
+        )  # fmt: skip
+
+    touch = visit.transact(work)
+    if touch.referrer is not None:
+        return words("scan.bound", referrer=touch.referrer)
+    if touch.repeated:
+        return words("invite.done")
+    unknown = touch.refused == bindings.UNKNOWN_SCENE
+    return words("invite.unknown" if unknown else f"refused.{touch.refused}")
 
 
 def helping(visit: Visit, _argument: str) -> Answer:
@@ -442,6 +506,14 @@ COMMANDS: Final = (
         re.compile(r"\s*([周週月总總]|week|month|all)榜?", re.IGNORECASE),
     ),
     Command("我的海报", poster, "help.poster", ("海报", "我的海報", "海報", "my poster", "poster")),
+    Command(
+        "商品海报", product_poster, "help.product_poster", ("商品海報", "product poster"),
+        re.compile(r"\s*[:：]?\s*([0-9A-Za-z_.|*-]{1,64})"),
+    ),
+    Command(
+        "邀请码", invitation, "help.invitation", ("邀請碼", "invitation", "invite code"),
+        re.compile(r"\s*[:：]?\s*([0-9A-Za-z]{4,16})"),
+    ),
     Command(
         "昵称", nickname, "help.nickname", ("暱稱", "nickname"), re.compile(_TEXT + "(.{1,200})", re.DOTALL)
     ),

@@ -7,17 +7,22 @@ after it.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Final
+from urllib.parse import quote
 
 from prometheus_client import Counter
 from sqlalchemy.orm import Session
 
-from bot import commands
-from bot.push import TooEarly
-from bot.visit import DONE, Answer, Visit
-from domain import events, members, notices, orders, outbox, subscriptions
+from bot import commands, saying
+from bot.push import Push, TooEarly
+from bot.visit import DONE, Answer, Picture, Visit
+from domain import codes, events, members, notices, orders, outbox, subscriptions
+from domain.campaigns import batches
+from domain.campaigns.batches import MassResult
 from domain.db import is_key
 from domain.members import Touch
+from domain.money import yuan
 
 UNKNOWN: Final = Counter("banyan_pushes_unknown", "Pushes of a kind that nothing here answers")
 
@@ -41,11 +46,19 @@ def on_subscribe(visit: Visit) -> Answer:
 
     touch = visit.transact(work)
     words = visit.words
+    lead = "" if touch.refused is None else words(f"refused.{touch.refused}")
     if touch.referrer is not None:
-        return words("follow.bound", account=visit.account.name, referrer=touch.referrer)
+        lead = words("follow.bound", account=visit.account.name, referrer=touch.referrer)
+    own, card = _of_code(visit, touch)
+    if own is not None:
+        return own
+    welcome = visit.keywords.welcome
+    if welcome is not None:
+        return saying.say(visit, welcome.messages, _joined(lead, card))
+    if touch.referrer is not None:
+        return _joined(lead, card)
     greeting = "follow.welcome" if touch.is_new or touch.repeated else "follow.again"
-    text = words(greeting, account=visit.account.name)
-    return text if touch.refused is None else f"{words(f'refused.{touch.refused}')}\n\n{text}"
+    return _joined(lead, words(greeting, account=visit.account.name), card)
 
 
 def on_scan(visit: Visit) -> Answer:
@@ -66,9 +79,35 @@ def on_scan(visit: Visit) -> Answer:
         return touch
 
     touch = visit.transact(work)
+    own, card = _of_code(visit, touch)
+    if own is not None:
+        return own
     if touch.referrer is not None:
-        return visit.words("scan.bound", referrer=touch.referrer)
-    return visit.words("scan.seen" if touch.refused is None else f"refused.{touch.refused}")
+        return _joined(visit.words("scan.bound", referrer=touch.referrer), card)
+    if touch.refused is not None:
+        return _joined(visit.words(f"refused.{touch.refused}"), card)
+    return card or visit.words("scan.seen")
+
+
+def _of_code(visit: Visit, touch: Touch) -> tuple[Answer | None, str]:
+    """What the merchant's code says instead of our words, else the product that a code is about, to be said below."""
+    scene = touch.scene
+    if scene is None:
+        return None, ""
+    said = visit.read(lambda session: codes.answering(session, visit.account.id, scene))
+    if said.media_id is not None:
+        return Picture(said.media_id), ""
+    if said.reply is not None or said.product is None:
+        return said.reply, ""
+    product, address = said.product, visit.account.settings.product_url
+    card = visit.words("product.card", product=product.name, price=yuan(product.price_fen))
+    if address:
+        card += "\n" + address.replace("{sku}", quote(product.sku, safe=""))
+    return None, card
+
+
+def _joined(*texts: str) -> str:
+    return "\n\n".join(text for text in texts if text)
 
 
 def on_unsubscribe(visit: Visit) -> Answer:
@@ -132,7 +171,8 @@ def on_view(visit: Visit) -> Answer:
 def on_media(visit: Visit) -> Answer:
     """A picture, a voice message, a place: we cannot read them, and say so."""
     visit.note(events.TEXT, visit.push.msg_type)
-    return visit.words("fallback.media")
+    rule = visit.keywords.default
+    return visit.words("fallback.media") if rule is None else saying.say(visit, rule.messages)
 
 
 # --- what WeChat reports --------------------------------------------------------------------------------------------
@@ -146,6 +186,58 @@ def on_template_result(visit: Visit) -> Answer:
     status = visit.push.text_of("Status").lower().replace(": ", ":")
     _delivered(visit, {visit.push.text_of("MsgID"): _DELIVERY.get(status, "failed")})
     return DONE
+
+
+def on_mass_result(visit: Visit) -> Answer:
+    """MASSSENDJOBFINISH: what became of a mass message. The push may be faster than the worker that writes its number
+    down; one that no campaign of ours sent is nobody's, and is noted when it has been tried long enough."""
+    push = visit.push
+    result = MassResult(
+        status=push.text_of("Status"), total=_number(push, "TotalCount"), filtered=_number(push, "FilterCount"),
+        sent=_number(push, "SentCount"), errors=_number(push, "ErrorCount"), details=_articles(push),
+    )  # fmt: skip
+    _finished(visit, push.text_of("MsgID") or push.text_of("MsgId"), result)
+    return DONE
+
+
+def on_publish_result(visit: Visit) -> Answer:
+    """PUBLISHJOBFINISH: whether articles are on the account's page."""
+    info = visit.push.fields.get("PublishEventInfo")
+    found = info if isinstance(info, Mapping) else {}
+    status = str(found.get("publish_status", ""))
+    details = {
+        "publish_status": status,
+        "article": found.get("article_detail"),
+        "failed": found.get("fail_idx"),
+    }
+    words = "send success" if status == "0" else f"publish_status {status}"
+    _finished(visit, str(found.get("publish_id", "")), MassResult(words, details=details))
+    return DONE
+
+
+def _finished(visit: Visit, number: str, result: MassResult) -> None:
+    if not is_key(number):
+        _log.warning("%s of account %s without a number", visit.push.event, visit.account.slug)
+        return
+    known = visit.transact(
+        lambda session: batches.finish_mass(session, visit.account.id, number, result, visit.now)
+    )
+    if not known and visit.read(lambda session: batches.may_come(session, visit.account.id)):
+        raise TooEarly(f"no mass message has the number {number}")
+
+
+def _number(push: Push, name: str) -> int:
+    text = push.text_of(name)
+    return int(text) if text.isdecimal() and len(text) < 12 else 0
+
+
+def _articles(push: Push) -> dict[str, object]:
+    """What the platform says of the articles: originality, and where they are."""
+    return {
+        name: push.fields[field]
+        for name, field in (("copyright", "CopyrightCheckResult"), ("articles", "ArticleUrlResult"))
+        if isinstance(push.fields.get(field), Mapping)
+    }
 
 
 def _delivered(visit: Visit, results: dict[str, str]) -> None:
@@ -222,7 +314,7 @@ def on_subscription_result(visit: Visit) -> Answer:
         member_id = members.ids_of(session, account_id, [push.openid]).get(push.openid, 0)
         early = []
         for item in push.list_of("SubscribeMsgSentEvent"):
-            template_id, code = str(item.get("TemplateId")), _number(item.get("ErrorCode"))
+            template_id, code = str(item.get("TemplateId")), _error_code(item.get("ErrorCode"))
             number = notices.subscription_number(member_id, template_id)
             row = outbox.find_sent(session, account_id, number)
             if row is None and visit.deadline is not None:
@@ -243,7 +335,7 @@ def on_subscription_result(visit: Visit) -> Answer:
     return DONE
 
 
-def _number(text: object) -> int:
+def _error_code(text: object) -> int:
     """WeChat's error code; a text that is none counts as an unknown failure."""
     return int(text) if isinstance(text, str) and text.isdecimal() else -1
 
@@ -263,7 +355,10 @@ def on_info_modified(visit: Visit) -> Answer:
 def on_authorization_gone(visit: Visit) -> Answer:
     """The follower took back their consent or closed their WeChat account: erase personal data, as the platform
     demands. Binding and ledger are the merchant's books and stay."""
-    visit.transact(lambda session: members.erase(session, visit.account.id, _subject(visit)))
+    closed = visit.push.event == "user_authorization_cancellation"
+    visit.transact(
+        lambda session: members.erase(session, visit.account.id, _subject(visit), closed=closed)
+    )
     return DONE
 
 

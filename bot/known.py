@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
+from prometheus_client import Counter
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -23,6 +24,9 @@ from domain.secrets import Keyring
 from domain.texts import Words
 
 KEEP_SECONDS: Final = 5.0
+PATTERNS_STOPPED: Final = Counter(
+    "banyan_patterns_stopped", "Texts on which a merchant's pattern took too long"
+)
 _SLUG: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 _log = logging.getLogger(__name__)
@@ -80,8 +84,17 @@ class KnownAccounts:
         except NotFound:
             self._known.pop(slug, None)
             return None
+        before = self._known.get(slug)
         self._known[slug] = known
+        if before is not None and before.keywords.timeouts:
+            self._count_timeouts(before)
         return known
+
+    def _count_timeouts(self, known: Known) -> None:
+        """Patterns that were stopped while this table was in use: told to the merchant, and to who watches us."""
+        counts = dict(known.keywords.timeouts)
+        PATTERNS_STOPPED.inc(sum(counts.values()))
+        self._database.transact(lambda session: replies.add_timeouts(session, counts))
 
     def _open(self, session: Session, slug: str) -> Known:
         account = accounts.unseal(accounts.get(session, slug), self._keyring)
@@ -89,6 +102,6 @@ class KnownAccounts:
             account,
             Envelope(account.token, account.aes_key, account.app_id),
             texts.words_of(session, account.id),
-            KeywordTable(replies.all_of(session, account.id)),
+            replies.table_of(session, account.id),
             stale_at=time.monotonic() + KEEP_SECONDS,
         )

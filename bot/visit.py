@@ -13,6 +13,7 @@ from bot.push import Push
 from bot.touches import Journal
 from domain import members
 from domain.accounts import OpenAccount
+from domain.bodies import Article
 from domain.db import Database
 from domain.members import Greeting
 from domain.replies import KeywordTable
@@ -30,12 +31,35 @@ class Picture:
     media_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A voice message as the answer."""
+
+    media_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """A video as the answer."""
+
+    media_id: str
+    title: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cards:
+    """Linked cards as the answer: one to what a follower wrote, up to eight to what they did (platform.md 1.7)."""
+
+    articles: tuple[Article, ...]
+
+
 class Done:
     """Nothing to say; the push is dealt with."""
 
 
 DONE: Final = Done()
-Answer: TypeAlias = str | Picture | Done
+Answer: TypeAlias = str | Picture | Recording | Film | Cards | Done
 
 
 class _Known:

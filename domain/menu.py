@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+COMMAND_WORDS: Final[Mapping[str, bool]] = MappingProxyType(
+    {
+        "我的团队": False, "团队": False, "我的收益": False, "收益": False, "余额": False, "明细": False,
+        "为什么": True,
+        "提现进度": False, "进度": False, "提现": True, "实名": True, "排行": True, "我的海报": False, "海报": False,
+        "商品海报": True, "邀请码": True,
+        "昵称": True, "申请推广": True, "我要推广": False, "申诉": True, "退订": False, "td": False, "订阅": False,
+        "帮助": False, "help": False, "?": False, "？": False, "菜单": False,
+    }
+)  # fmt: skip
+"""Every word that the chat answers as a command, and whether it takes an argument. bot/commands.py is the truth, and a
+test compares; the console, which knows no bot, reads this."""
 
 
 def _click(name: str) -> dict[str, Any]:

@@ -312,7 +312,13 @@ def _fate(told: Notice, rows: Mapping[str, Outbox]) -> Fate:
         outcome = row.state
     if told.waiting_at is not None:
         outcome = "waiting" if told.read_at is None else "read"
-    return Fate(told.notice_key, None if row is None else row.channel, outcome, "; ".join(errors) or None, merged)
+    return Fate(
+        told.notice_key,
+        None if row is None else row.channel,
+        outcome,
+        "; ".join(errors) or None,
+        merged,
+    )
 
 
 # --- templates ------------------------------------------------------------------------------------------------------

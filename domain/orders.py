@@ -17,7 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from domain import commissions, events, products, promoters, refunds, rules
+from domain import attribution, commissions, events, products, promoters, refunds, rules
 from domain.accounts import OpenAccount, Settings
 from domain.bindings import display_name
 from domain.commissions import Accruing
@@ -60,7 +60,8 @@ class PaidOrder:
     """A paid order as the shop reports it.
 
     `clues` are optional: who paid (an openid of this account), and the shop's own hashes of the phone and the address,
-    equal for equal ones; by kind "payer", "phone", "ship_to". Only risk.py reads them.
+    equal for equal ones; by kind "payer", "phone", "ship_to". Only risk.py reads them. `campaign` is the token that a
+    broadcast's link handed to the shop (attribution.py).
     """
 
     order_no: str
@@ -69,6 +70,7 @@ class PaidOrder:
     paid_at: datetime
     shipping_fen: int = 0
     clues: tuple[tuple[str, str], ...] = ()
+    campaign: str | None = None
 
     @property
     def paid_fen(self) -> int:
@@ -89,7 +91,11 @@ class PaidOrder:
         }  # fmt: skip
         paid_at = self.paid_at.astimezone(UTC).isoformat()
         parts = [self.order_no, buyer, lines, self.shipping_fen, paid_at]
-        return digest(to_json([*parts, sorted(self.clues)] if self.clues else parts))
+        if self.clues:
+            parts.append(sorted(self.clues))
+        if self.campaign is not None:
+            parts.append({"campaign": self.campaign})
+        return digest(to_json(parts))
 
     def check(self, account: OpenAccount) -> None:
         """`Invalid` for what no shop can mean: no lines, a line twice, amounts out of range, nobody as the buyer."""
@@ -112,7 +118,7 @@ class PaidOrder:
 
     def _check_names(self) -> None:
         """What is compared with keys must be able to be one."""
-        buyer = self.buyer.openid, self.buyer.unionid, self.buyer.app_id
+        buyer = self.buyer.openid, self.buyer.unionid, self.buyer.app_id, self.campaign
         others = [*(line.sku for line in self.lines), *(value for _, value in self.clues)]
         if not all(is_key(key) for key in (self.order_no, *buyer, *others) if key is not None):
             raise Invalid("a number or a name has 1 to 64 ASCII characters", order_no=self.order_no)
@@ -314,6 +320,11 @@ def record_paid(
     )
     _write_lines(session, new, ids, terms)
     _write_clues(session, account.id, new, ids)
+    attribution.attribute(
+        session,
+        account.id,
+        {ids[order.order_no]: (order.campaign, order.paid_at) for order in new if order.campaign},
+    )
     accruing = []
     for order in new:
         buyer = known.get(order.buyer)
@@ -529,7 +540,9 @@ def complete(
             commissions.start_freeze(
                 session, order.id, completed_at, version, [one for one in earners if one]
             )
-    elif order.status != "completed":
+        return order
+    session.refresh(order)  # it may have been completed at this very moment
+    if order.status != "completed":
         raise Invalid("only a paid order can be completed", order_no=order_no, status=order.status)
     return order
 

@@ -28,7 +28,10 @@ PROFILE: Final = "profile"
 PAYOUT: Final = "payout"
 WEBHOOK: Final = "webhook"
 ALERT: Final = "alert"
-TOPICS: Final = (NOTICE, POSTER, PROFILE, PAYOUT, WEBHOOK, ALERT)
+REPLY: Final = "reply"
+BROADCAST_TEST: Final = "broadcast_test"
+CODE: Final = "code"
+TOPICS: Final = (NOTICE, POSTER, PROFILE, PAYOUT, WEBHOOK, ALERT, REPLY, BROADCAST_TEST, CODE)
 
 LEASE_SECONDS: Final = 90
 DEDUPE_SECONDS: Final = 600

@@ -1,4 +1,4 @@
-"""What is forgotten: messages that were done a month ago, nonces that nobody can use any more."""
+"""What is forgotten: messages done and webhooks tried a month ago, nonces and sessions that nobody can use."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
-from domain import api_keys, outbox
+from domain import api_keys, campaigns, outbox, webhooks
+from domain.campaigns.audience import month_of
+from domain.staff import lockout, sessions
 from jobs.process import Process, current
 
 KEEP_MESSAGES: Final = timedelta(days=30)
+KEEP_MONTHS: Final = timedelta(days=62)
+"""How many mass messages somebody was sent in a month matters in that month only."""
 KEEP_NONCES: Final = timedelta(hours=1)
 """A signature is good for five minutes either way; after that its nonce protects nothing."""
 
@@ -24,9 +28,16 @@ def prune() -> int:
 def prune_all(process: Process) -> int:
     """In small transactions, until nothing is old enough."""
     now = process.context.clock.now()
-    return _until_none(
-        process, lambda session: outbox.prune(session, now - KEEP_MESSAGES)
-    ) + _until_none(process, lambda session: api_keys.prune_nonces(session, now - KEEP_NONCES))
+    month = month_of(now - KEEP_MONTHS)
+    forgetting: tuple[Callable[[Session], int], ...] = (
+        lambda session: outbox.prune(session, now - KEEP_MESSAGES),
+        lambda session: webhooks.prune_log(session, now - KEEP_MESSAGES),
+        lambda session: api_keys.prune_nonces(session, now - KEEP_NONCES),
+        lambda session: campaigns.prune_months(session, month),
+        lambda session: sessions.prune(session, now),
+        lambda session: lockout.prune(session, now),
+    )
+    return sum(_until_none(process, forget) for forget in forgetting)
 
 
 def _until_none(process: Process, forget: Callable[[Session], int]) -> int:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from domain.errors import DomainError
+from web import pages
 
 RETRY_AFTER_SECONDS: Final = 2
 
@@ -94,6 +95,8 @@ def _of_database(error: Exception) -> Response:
 
 
 def _of_http(error: HTTPException) -> Response | HTTPException:
+    if request.path.startswith(pages.PREFIXES):
+        return pages.of_no_page(error)
     if not request.path.startswith("/api/"):
         return error
     status = error.code or 500

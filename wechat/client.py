@@ -171,7 +171,9 @@ class PlatformClient(WeChatClient):
         token = (kwargs.get("params") or {}).get("access_token")
         if token:
             errmsg = errmsg.replace(token, "***")
-        raise refusal(errcode, errmsg, path, retry_at=retry_at)
+        refused = refusal(errcode, errmsg, path, retry_at=retry_at)
+        refused.answer = {name: value for name, value in answer.items() if name != "errmsg"}
+        raise refused
 
 
 def _prepare_body(kwargs: dict[str, Any]) -> None:

@@ -19,7 +19,9 @@ https://developers.weixin.qq.com/doc/oplatform/developers/errCode/errCode.html
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 BUSY_CODES = frozenset({-1, 268487001, 268487002})
 TOKEN_CODES = frozenset({40001, 40014, 42001})
@@ -82,6 +84,8 @@ class WeChatError(Exception):
     """
 
     permanent = False
+    answer: Mapping[str, Any] = {}
+    """What WeChat said besides the code: 45065 names the message that was sent before."""
 
     def __init__(
         self, message: str = "", *, errcode: int | None = None, path: str = "", rid: str = ""

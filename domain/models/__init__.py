@@ -7,18 +7,48 @@ numbers are case-sensitive. The table of orders is `orders` and order lines have
 
 from __future__ import annotations
 
-from domain.models.accounts import Account, ApiKey, ApiNonce, Audit, Staff, StaffRole
+from domain.models.accounts import Account, ApiKey, ApiNonce, Audit
 from domain.models.base import Base, Instant
+from domain.models.campaigns import (
+    Campaign,
+    CampaignBatch,
+    CampaignClick,
+    CampaignFile,
+    CampaignLink,
+    CampaignOrder,
+    CampaignRecipient,
+    MassMonth,
+)
+from domain.models.chat import (
+    Blacklisted,
+    FollowerSync,
+    MemberTag,
+    MenuVersion,
+    Reply,
+    ReplyMedia,
+    SeenFollower,
+    Tag,
+    TagMark,
+    TagRule,
+)
+from domain.models.codes import (
+    Code,
+    CodeDay,
+    PermanentGrant,
+    PermanentPool,
+    Picture,
+    Poster,
+    PosterTemplate,
+    QrTicket,
+    Scene,
+)
 from domain.models.commissions import Balance, Clawback, Commission, Hold, Posting
 from domain.models.members import (
     BindingHistory,
     Event,
     Identity,
     Member,
-    Poster,
-    QrTicket,
     Relation,
-    Scene,
     Tally,
     Tree,
 )
@@ -26,13 +56,12 @@ from domain.models.messages import (
     Notice,
     NoticeTemplate,
     Outbox,
-    Reply,
     ServiceWindow,
     SubscriptionCredit,
     TextOverride,
 )
 from domain.models.orders import Order, OrderLine, Product, Refund, RefundLine, Rule
-from domain.models.payouts import Merchant, Withdrawal, WithdrawalApproval
+from domain.models.payouts import Merchant, Reconciliation, Withdrawal, WithdrawalApproval
 from domain.models.promotion import (
     Grade,
     GradeHistory,
@@ -43,7 +72,17 @@ from domain.models.promotion import (
     RiskSignal,
     Sweep,
 )
+from domain.models.staff import (
+    LoginGuard,
+    SetupCode,
+    Staff,
+    StaffRecovery,
+    StaffRole,
+    StaffSession,
+)
+from domain.models.tasks import Task
 from domain.models.tree import (
+    AccountDay,
     Board,
     Daily,
     Dispute,
@@ -53,23 +92,36 @@ from domain.models.tree import (
     Move,
     Standing,
 )
+from domain.models.webhooks import Webhook, WebhookAttempt
 
 __all__ = [
     "APPEND_ONLY",
     "Account",
+    "AccountDay",
     "ApiKey",
     "ApiNonce",
     "Audit",
     "Balance",
     "Base",
     "BindingHistory",
+    "Blacklisted",
     "Board",
+    "Campaign",
+    "CampaignBatch",
+    "CampaignClick",
+    "CampaignFile",
+    "CampaignLink",
+    "CampaignOrder",
+    "CampaignRecipient",
     "Clawback",
+    "Code",
+    "CodeDay",
     "Commission",
     "Daily",
     "Dispute",
     "DisputeNote",
     "Event",
+    "FollowerSync",
     "Grade",
     "GradeHistory",
     "GradeMark",
@@ -78,7 +130,11 @@ __all__ = [
     "ImportedRow",
     "Instant",
     "Lease",
+    "LoginGuard",
+    "MassMonth",
     "Member",
+    "MemberTag",
+    "MenuVersion",
     "Merchant",
     "Move",
     "Notice",
@@ -87,28 +143,44 @@ __all__ = [
     "OrderClue",
     "OrderLine",
     "Outbox",
+    "PermanentGrant",
+    "PermanentPool",
+    "Picture",
     "Poster",
+    "PosterTemplate",
     "Posting",
     "Product",
     "PromoterApplication",
     "QrTicket",
+    "Reconciliation",
     "Refund",
     "RefundLine",
     "RegistrationDay",
     "Relation",
     "Reply",
+    "ReplyMedia",
     "RiskSignal",
     "Rule",
     "Scene",
+    "SeenFollower",
     "ServiceWindow",
+    "SetupCode",
     "Staff",
+    "StaffRecovery",
     "StaffRole",
+    "StaffSession",
     "Standing",
     "SubscriptionCredit",
     "Sweep",
+    "Tag",
+    "TagMark",
+    "TagRule",
     "Tally",
+    "Task",
     "TextOverride",
     "Tree",
+    "Webhook",
+    "WebhookAttempt",
     "Withdrawal",
     "WithdrawalApproval",
 ]
@@ -122,5 +194,6 @@ APPEND_ONLY = (
     WithdrawalApproval.__tablename__,
     DisputeNote.__tablename__,
     GradeHistory.__tablename__,
+    PermanentGrant.__tablename__,
 )
 """Tables whose rows the database itself refuses to change or delete (triggers of the first migration)."""

@@ -58,6 +58,9 @@ class Outbox(Base):
         Index(None, "state", "topic", "next_at", "id"),  # what a drain claims
         Index(None, "lease_token"),
         Index(None, "account_id", "provider_msg_id"),  # the result event finds its row
+        Index(
+            None, "account_id", "done_at", "state", "delivery"
+        ),  # what left on a day, counted in the index
         CheckConstraint("state IN ('pending', 'claimed', 'done', 'dead', 'unsure')", name="state"),
     )
     id: Mapped[Id]
@@ -122,21 +125,6 @@ class ServiceWindow(Base):
     spoke_at: Mapped[MaybeAt]
     tapped_at: Mapped[MaybeAt]
     spent: Mapped[Count]
-
-
-class Reply(Base):
-    """The merchant's own keyword reply."""
-
-    __tablename__ = "reply"
-    __table_args__ = (
-        UniqueConstraint("account_id", "keyword"),
-        CheckConstraint("matching IN ('exact', 'contains')", name="matching"),
-    )
-    id: Mapped[Id]
-    account_id: Mapped[Ref]
-    keyword: Mapped[str] = mapped_column(String(60))
-    matching: Mapped[Word]
-    body: Mapped[str] = mapped_column(String(2000))
 
 
 class TextOverride(Base):

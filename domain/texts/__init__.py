@@ -43,7 +43,7 @@ CHINA: Final = timezone(timedelta(hours=8))
 MAX_LENGTH: Final = 2000
 
 
-def _placeholders(body: str) -> set[str]:
+def placeholders(body: str) -> set[str]:
     """The names a text uses; `Invalid` for anything but a plain `{name}`."""
     names = set()
     try:
@@ -60,7 +60,7 @@ def _placeholders(body: str) -> set[str]:
 
 
 PLACEHOLDERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
-    {key: frozenset(_placeholders(body)) for key, body in TEXTS.items()}
+    {key: frozenset(placeholders(body)) for key, body in TEXTS.items()}
 )
 
 
@@ -152,7 +152,7 @@ def check_override(key: str, body: str) -> None:
         raise Invalid("no such text", key=key)
     if not body.strip() or len(body) > MAX_LENGTH:
         raise Invalid(f"a wording has 1 to {MAX_LENGTH} characters", key=key)
-    unknown = sorted(_placeholders(body) - PLACEHOLDERS[key])
+    unknown = sorted(placeholders(body) - PLACEHOLDERS[key])
     if unknown:
         known = sorted(PLACEHOLDERS[key])
         raise Invalid("unknown placeholders", key=key, unknown=unknown, known=known)

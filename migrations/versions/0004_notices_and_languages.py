@@ -17,7 +17,7 @@ from alembic import op
 from migrations.types import ascii_key, instant
 
 revision = "0004"
-down_revision = "0001"
+down_revision = "0003"
 
 
 def upgrade() -> None:

@@ -3,7 +3,7 @@ over, or 202 at once with {"wait": false}."""
 
 from typing import Any
 
-from simulator import tickets
+from simulator import events, menus, tickets
 from simulator.control.gate import Calls, ControlCall
 from simulator.envelope import MalformedError, parse
 from simulator.errors import ControlError
@@ -44,8 +44,9 @@ def scan(call: ControlCall) -> Any:
 
 @calls.add("POST", "/_sim/text")
 def text(call: ControlCall) -> Any:
-    """Say something: user, content."""
-    return call.pushed(call.room.people.say(call.account(), call.user(), call.text("content")))
+    """Say something: user, content, optional menu_id (the line of a message menu that was tapped)."""
+    account, user, content = call.account(), call.user(), call.text("content")
+    return call.pushed(call.room.people.say(account, user, content, call.text("menu_id", "")))
 
 
 @calls.add("POST", "/_sim/message")
@@ -97,6 +98,34 @@ def _templates(call: ControlCall) -> list[str]:
     if not isinstance(found, list) or not found or not all(isinstance(each, str) for each in found):
         raise ControlError("templates must be a list of template ids")
     return found
+
+
+@calls.add("POST", "/_sim/tap")
+def tap(call: ControlCall) -> Any:
+    """Tap a button of the menu that this person sees: user, name (of the button), optional fields (what the
+    phone adds, for instance {"ScanCodeInfo": {…}})."""
+    account, user, name = call.account(), call.user(), call.text("name")
+    fields = call.fields.get("fields") or {}
+    button = menus.find_button(menus.seen_by(account, user, call.contact()), name)
+    if button is None or not isinstance(fields, dict):
+        raise ControlError(f"{user.name} sees no button {name!r}", 404)
+    return call.pushed(call.room.people.tap(account, user, button, fields))
+
+
+@calls.add("GET", "/_sim/events")
+def list_events(call: ControlCall) -> Any:
+    """The events that POST /_sim/event can make, with the fields they have."""
+    return {"events": events.SAMPLES}
+
+
+@calls.add("POST", "/_sim/event")
+def happen(call: ControlCall) -> Any:
+    """Push any event of the platform: user, event, optional fields (instead of the usual ones)."""
+    fields = call.fields.get("fields") or {}
+    if not isinstance(fields, dict):
+        raise ControlError("fields must be an object")
+    account, user, event = call.account(), call.user(), call.text("event")
+    return call.pushed(call.room.people.happen(account, user, event, fields))
 
 
 @calls.add("POST", "/_sim/push")

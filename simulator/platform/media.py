@@ -78,6 +78,13 @@ def upload_image(call: ApiCall) -> dict[str, Any]:
     return {"url": call.base_url + media_url(call.account, media.media_id)}
 
 
+def store(call: ApiCall, kind: str) -> Media:
+    """Store an uploaded file in the library, for ever."""
+    media = _store(call, kind, *_KINDS[kind], size_errcode=40006, days=False)
+    media.in_library = True
+    return media
+
+
 def find(call: ApiCall, media_id: object) -> Media:
     """The file with this id; 40007 when it is unknown or its three days are over."""
     media = call.account.media.get(str(media_id))

@@ -165,6 +165,7 @@ def shop(
         "BANYAN_SECRETS__KEY": base64.b64encode(MASTER_KEY).decode(),
         "BANYAN_DATA__DIR": str(tmp_path / "data"),
         "BANYAN_DEMO__ENABLED": "true",
+        "BANYAN_WEBHOOKS__PRIVATE_ADDRESSES": "true",
         "BANYAN_DEMO__CLOCK_FILE": str(simulator.clock_file),
         **{
             f"BANYAN_{name.upper().replace('.', '__')}": url

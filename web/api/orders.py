@@ -136,6 +136,7 @@ def paid_order(body: shapes.OrderIn) -> PaidOrder:
         body.paid_at,
         body.shipping_fen,
         _clues(body),
+        body.campaign,
     )  # fmt: skip
 
 

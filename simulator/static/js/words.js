@@ -7,7 +7,8 @@ const EVENTS = {
   click: (fields) => `点菜单「${fields.EventKey}」`,
   view: (fields) => `打开网页 ${fields.EventKey}`,
   templatesendjobfinish: (fields) => `模板消息送达结果：${fields.Status}`,
-  masssendjobfinish: (fields) => `群发结果：${fields.Status}`,
+  masssendjobfinish: (fields) => `群发结果：${fields.Status}，送达 ${fields.SentCount} 人`,
+  publishjobfinish: (fields) => `发布结果：${fields.PublishEventInfo?.publish_status === 0 ? "成功" : "未成功"}`,
 };
 
 const MESSAGES = { image: "发来图片", voice: "发来语音", video: "发来视频", shortvideo: "发来小视频", location: "发来位置", link: "发来链接" };
@@ -42,6 +43,18 @@ const CALLS = {
   "/cgi-bin/message/mass/sendall": "群发",
   "/cgi-bin/message/mass/send": "按名单群发",
   "/cgi-bin/message/mass/preview": "群发预览",
+  "/cgi-bin/message/mass/get": "查群发结果",
+  "/cgi-bin/message/mass/delete": "删除群发",
+  "/cgi-bin/message/mass/speed/get": "读群发速度",
+  "/cgi-bin/message/mass/speed/set": "改群发速度",
+  "/cgi-bin/draft/add": "新建草稿",
+  "/cgi-bin/draft/get": "读草稿",
+  "/cgi-bin/draft/update": "改草稿",
+  "/cgi-bin/draft/delete": "删草稿",
+  "/cgi-bin/draft/batchget": "列草稿",
+  "/cgi-bin/freepublish/submit": "发布图文",
+  "/cgi-bin/freepublish/get": "查发布结果",
+  "/cgi-bin/material/add_material": "上传永久素材",
   "/cgi-bin/menu/create": "创建菜单",
   "/cgi-bin/menu/get": "读菜单",
   "/cgi-bin/menu/delete": "删除菜单",
