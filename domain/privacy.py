@@ -54,7 +54,8 @@ KEPT: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "member": {
             "openid": "the key of the books; without it a return would be somebody new",
             "unionid": "finds the orders of somebody who left; erased when they close their account",
-            "code": "ours, says nothing of the person", "status": "ours", "grade": "ours", "promoter": "ours",
+            "code": "ours, says nothing of the person",
+            "lang": "which of three languages the chat speaks", "status": "ours", "grade": "ours", "promoter": "ours",
         },
         "identity": {
             "app_id": "orders of a linked shop find their buyer", "openid": "the same",
@@ -67,10 +68,11 @@ KEPT: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "payload": "a message to somebody who left ends unsent at its drain, and the clock prunes what ended;"
             " finding the rows of one member would be a walk through all that wait, inside a push",
             "topic": "ours", "dedupe_key": "ours", "state": "ours", "lease_token": "ours",
-            "provider_msg_id": "WeChat's",
+            "provider_msg_id": "WeChat's", "channel": "ours", "carried_by": "ours",
             "last_error": "WeChat's answer", "delivery": "ours",
         },
         "campaign_recipient": {"state": "ours"},
+        "subscription_credit": {"template_id": "the merchant's template"},
         "notice": {"occasion": "ours", "notice_key": "ours"},
         "promoter_application": {"status": "ours", "decided_by": "staff", "reason": "staff's words"},
         "orders": {
