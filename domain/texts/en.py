@@ -58,7 +58,10 @@ TEXTS: Final[Mapping[str, str]] = {
         "My team: {people}, of whom {buyers} have ordered\n{levels}\n\n"
         "Reply “details” for each commission, “why” for how it is computed."
     ),
-    "earnings.debt": "¥{debt} is to be made up for: settled orders were refunded. Your next commissions fill it first.",
+    "earnings.debt": (
+        "¥{debt} is to be made up for: settled orders were "
+        "refunded. Your next commissions fill it first."
+    ),
     # --- commissions one by one
     "commissions.none": "No commissions yet.\nThey appear here when friends scan your poster, follow and order.",
     "commissions.head": "Your last {count} commissions",
@@ -106,7 +109,10 @@ TEXTS: Final[Mapping[str, str]] = {
         "For all of it reply: withdraw all"
     ),
     "withdraw.too_little": "Available: ¥{available}. You can withdraw from ¥{min}.",
-    "withdraw.unclear": "I could not read the amount. Please reply like this: withdraw 50, or withdraw 50.5 (in yuan)",
+    "withdraw.unclear": (
+        "I could not read the amount. Please reply like this: "
+        "withdraw 50, or withdraw 50.5 (in yuan)"
+    ),
     "withdraw.requested": "Thank you. Your request for ¥{amount} is being reviewed.",
     "withdraw.approved": "Thank you. ¥{amount} is approved and will be paid at once.",
     "withdraw.parts": "Fee ¥{fee}, income tax ¥{tax}, you receive ¥{net}.",
@@ -234,10 +240,14 @@ TEXTS: Final[Mapping[str, str]] = {
     ),
     "notice.commission_settled": "{count} commissions, ¥{amount} in all, are settled and can be withdrawn",
     "notice.commission_voided": "Order {order_no} was refunded: the frozen commission of ¥{amount} is void",
-    "notice.commission_clawed_back": "Order {order_no} was refunded: the settled commission of ¥{amount} is taken back",
+    "notice.commission_clawed_back": (
+        "Order {order_no} was refunded: the settled commission of ¥{amount} is taken back"
+    ),
     "notice.withdrawal_requested": "We have your request to withdraw ¥{amount}",
     "notice.withdrawal_approved": "Your withdrawal of ¥{amount} is approved and will be paid",
-    "notice.withdrawal_rejected": "Your withdrawal of ¥{amount} was declined: {reason}. The amount is available again",
+    "notice.withdrawal_rejected": (
+        "Your withdrawal of ¥{amount} was declined: {reason}. The amount is available again"
+    ),
     "notice.withdrawal_confirm": "¥{net} is waiting for you: please accept it before {confirm_by}",
     "notice.withdrawal_remind": "You have not accepted ¥{net} yet; it goes back after {confirm_by}",
     "notice.withdrawal_paid": "Your withdrawal of ¥{amount} is paid, you receive ¥{net}",
@@ -354,4 +364,23 @@ TEXTS: Final[Mapping[str, str]] = {
     "friend.level.2": "level 2 friend",
     "friend.level.3": "level 3 friend",
     "friend.several": "{count} friends",
+    "risk.refund_refused": "a refund was larger than what the order paid and was not applied",
+    "risk.bill_difference": "WeChat Pay's bill holds a transfer that we do not know",
+    "why.left_settled": (
+        "{friend} unfollowed before the reward was due; the news "
+        "came late, so the settled reward was taken back"
+    ),
+    "failure.NOT_ACCEPTED": "WeChat Pay did not accept this transfer",
+    "invite.mine": 'Your invitation code is {code}.\nA friend who follows us and replies "invitation {code}" is invited by you.\nWere you invited yourself? Reply "invitation" and your friend\'s code.',
+    "invite.unknown": "We cannot find this code. Please check it with your friend and send it again.",
+    "invite.done": "This code has been dealt with already.",
+    "product.card": "{product}\n¥{price}",
+    "product.none": "There are no products yet.",
+    "product.head": "These products can be on a poster:",
+    "product.row": "{sku} {product} ¥{price}",
+    "product.foot": 'Reply "product poster" and the number, for example: product poster {sku}',
+    "product.unknown": 'There is no product {sku}.\nReply "product poster" to see which there are.',
+    "help.product_poster": '"product poster" recommends a product to a friend',
+    "help.invitation": '"invitation" shows your code, or enters a friend\'s',
+    "reply.stranger": "friend",
 }

@@ -323,4 +323,23 @@ TEXTS: Final[Mapping[str, str]] = {
     "friend.level.2": "二級好友",
     "friend.level.3": "三級好友",
     "friend.several": "{count}位好友",
+    "risk.refund_refused": "有退款超過了訂單的付款，沒有處理",
+    "risk.bill_difference": "微信支付的帳單裡有不認識的轉帳",
+    "why.left_settled": "{friend} 在獎勵到期前取消了關注，訊息到得晚，已結算的獎勵被收回",
+    "failure.NOT_ACCEPTED": "微信支付沒有受理這筆轉帳",
+    "invite.mine": (
+        "您的邀請碼是 {code}。\n朋友關注後回覆「邀請碼 {code}」，就是您邀請的。\n"
+        "您是別人邀請來的？回覆「邀請碼」加上朋友的邀請碼。"
+    ),
+    "invite.unknown": "沒有找到這個邀請碼，請向朋友核對後再發一次。",
+    "invite.done": "這個邀請碼已經處理過了。",
+    "product.card": "{product}\n¥{price}",
+    "product.none": "現在還沒有商品。",
+    "product.head": "這些商品可以做海報：",
+    "product.row": "{sku} {product} ¥{price}",
+    "product.foot": "回覆「商品海報」加上貨號，例如：商品海報 {sku}",
+    "product.unknown": "沒有貨號是 {sku} 的商品。\n回覆「商品海報」看看有哪些。",
+    "help.product_poster": "「商品海報」推薦一件商品給朋友",
+    "help.invitation": "「邀請碼」您的邀請碼，或登記朋友的邀請碼",
+    "reply.stranger": "朋友",
 }
