@@ -371,7 +371,10 @@ TEXTS: Final[Mapping[str, str]] = {
         "came late, so the settled reward was taken back"
     ),
     "failure.NOT_ACCEPTED": "WeChat Pay did not accept this transfer",
-    "invite.mine": 'Your invitation code is {code}.\nA friend who follows us and replies "invitation {code}" is invited by you.\nWere you invited yourself? Reply "invitation" and your friend\'s code.',
+    "invite.mine": (
+        'Your invitation code is {code}.\nA friend who follows us and replies "invitation {code}" is invited by you.\n'
+        'Were you invited yourself? Reply "invitation" and your friend\'s code.'
+    ),
     "invite.unknown": "We cannot find this code. Please check it with your friend and send it again.",
     "invite.done": "This code has been dealt with already.",
     "product.card": "{product}\n¥{price}",
