@@ -20,6 +20,8 @@ from domain.secrets import Keyring
 
 MODES: Final = ("plain", "compatible", "safe")
 BIND_POLICIES: Final = ("first_touch", "protected", "last_touch")
+TERMS_LENGTH: Final = 5000
+CONTACT_LENGTH: Final = 100
 QUALIFICATIONS: Final = ("everyone", "approved", "first_order", "spent")
 
 RISK_LIMITS: Final[Mapping[str, int]] = MappingProxyType(
@@ -82,6 +84,9 @@ class Settings:
     second_above_fen: larger ones need two different people.
     chain_people_alert: a team of three levels with more people than this is named in the compliance record.
     payout_method: "wechat" (商家转账) or "offline" (a person pays by bank and enters the proof).
+    mask_names, hide_amounts: what a member's page shows of the people in their team.
+    consent_required: nobody promotes before they have agreed to `programme_terms` (empty: our wording).
+    support_contact: how people reach the merchant's staff, as the pages say it.
     """
 
     bind_existing: bool = True
@@ -113,6 +118,11 @@ class Settings:
     alert_webhook: str = ""
     alert_openids: tuple[str, ...] = field(default=())
     risk: dict[str, int] = field(default_factory=dict)
+    mask_names: bool = True
+    hide_amounts: bool = False
+    consent_required: bool = False
+    programme_terms: str = ""
+    support_contact: str = ""
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Settings:
@@ -133,6 +143,8 @@ class Settings:
                 ("qualification", made.qualification in QUALIFICATIONS),
                 ("alert_webhook", _is_webhook(made.alert_webhook)),
                 ("risk", _are_limits(made.risk)),
+                ("programme_terms", len(made.programme_terms) <= TERMS_LENGTH),
+                ("support_contact", len(made.support_contact) <= CONTACT_LENGTH),
                 ("withdraw_fee_bps", made.withdraw_fee_bps + made.withdraw_tax_bps < 10_000),
             )
             if not right

@@ -119,8 +119,11 @@ def by_scan(
     push_key: str,
     changes: Changes,
     now: datetime,
+    *,
+    reason: str = "scan",
 ) -> tuple[str | None, str | None]:
-    """Bind `person`, whose row is locked, to the promoter behind a code; `by_follow`: they came by subscribing.
+    """Bind `person`, whose row is locked, to the promoter behind a code; `by_follow`: they came by subscribing;
+    `reason` is what the history says ("scan", or "link" for a promoter's link).
 
     (referrer's name, None) when bound now, (None, reason) when refused, (None, None) for a code that binds nobody.
     The referrer hears at once; a refusal is recorded with its reason.
@@ -136,7 +139,7 @@ def by_scan(
     if promoter is not None and refused is None:
         refused = set_referrer(
             session, account.id, person, promoter.id,
-            scene_id=promoter.scene_id, reason="scan", actor="follower", changes=changes, now=now,
+            scene_id=promoter.scene_id, reason=reason, actor="follower", changes=changes, now=now,
         )  # fmt: skip
     if promoter is None or refused is not None:
         scene_id = None if promoter is None else promoter.scene_id

@@ -507,7 +507,7 @@ menu = AppGroup("menu", help="The account's menu in WeChat (菜单).")
 def push_menu(slug: str) -> dict[str, Any]:
     """Give the account the usual menu; phones show it within five minutes."""
     opened = _database().read(lambda session: account_of(session, slug))
-    buttons = default_menu()
+    buttons = default_menu(f"{context().settings.server.public_url}/m/{slug}")
     create_menu(context().platform(opened), buttons)
     return {"account": slug, "menu": buttons}
 

@@ -45,6 +45,7 @@ from domain.models.tree import (
     Move,
     Standing,
 )
+from domain.models.visits import Consent, LinkTouch, ProgrammeText, WebSession
 
 __all__ = [
     "APPEND_ONLY",
@@ -58,6 +59,7 @@ __all__ = [
     "Board",
     "Clawback",
     "Commission",
+    "Consent",
     "Daily",
     "Dispute",
     "DisputeNote",
@@ -70,6 +72,7 @@ __all__ = [
     "ImportedRow",
     "Instant",
     "Lease",
+    "LinkTouch",
     "Member",
     "Merchant",
     "Move",
@@ -82,6 +85,7 @@ __all__ = [
     "Poster",
     "Posting",
     "Product",
+    "ProgrammeText",
     "PromoterApplication",
     "QrTicket",
     "Refund",
@@ -99,6 +103,7 @@ __all__ = [
     "Tally",
     "TextOverride",
     "Tree",
+    "WebSession",
     "Withdrawal",
     "WithdrawalApproval",
 ]
@@ -112,5 +117,7 @@ APPEND_ONLY = (
     WithdrawalApproval.__tablename__,
     DisputeNote.__tablename__,
     GradeHistory.__tablename__,
+    ProgrammeText.__tablename__,
+    Consent.__tablename__,
 )
 """Tables whose rows the database itself refuses to change or delete (triggers of the first migration)."""
