@@ -14,6 +14,7 @@ import web.cli_data
 import web.cli_promotion
 import web.cli_tree
 import web.errors
+import web.h5
 import web.ops
 import web.pages
 import web.pay
@@ -21,7 +22,7 @@ import web.payout_cli
 from config import ConfigError, Settings, load_settings
 from context import Context, open_context
 
-BLUEPRINTS = (bot.view.blueprint, web.ops.blueprint, web.pay.blueprint)
+BLUEPRINTS = (bot.view.blueprint, web.h5.blueprint, web.ops.blueprint, web.pay.blueprint)
 COMMANDS = (
     *web.cli.COMMANDS,
     *web.cli_data.COMMANDS,

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from bot import withdrawals
 from bot.visit import Answer, Picture, Visit
-from domain import disputes, explain, members, outbox, posters, promoters, reports
+from domain import consents, disputes, explain, members, outbox, posters, promoters, reports
 from domain.errors import Invalid
 from domain.members import Summary
 from domain.money import yuan
@@ -361,6 +361,8 @@ def _set_muted(visit: Visit, muted: bool, text_key: str) -> Answer:
 def poster(visit: Visit, _argument: str) -> Answer:
     """我的海报: the picture WeChat still keeps, at once; else it is being made and follows as a message."""
     account_id, openid = visit.account.id, visit.push.openid
+    if visit.account.settings.consent_required and not visit.read(lambda s: _agreed(s, visit)):
+        return visit.words("poster.consent")
     media_id = visit.read(lambda session: posters.ready_for(session, account_id, openid, visit.now))
     if media_id is not None:
         return Picture(media_id)
@@ -377,6 +379,14 @@ def poster(visit: Visit, _argument: str) -> Answer:
         return True
 
     return visit.words("poster.coming" if visit.transact(work) else "poster.suspended")
+
+
+def _agreed(session: Session, visit: Visit) -> bool:
+    """Whether the follower agreed to the programme's rules; asked only where the account wants it."""
+    member = members.find(session, visit.account.id, visit.push.openid)
+    return member is not None and not consents.is_missing(
+        session, visit.account, member.id, visit.words
+    )
 
 
 def helping(visit: Visit, _argument: str) -> Answer:

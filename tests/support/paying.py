@@ -264,9 +264,10 @@ class Paying:
 
 @contextmanager
 def open_paying(
-    folder: Path, database: Database, redis_url: str, simulator: Simulator
+    folder: Path, database: Database, redis_url: str, simulator: Simulator, **more: str
 ) -> Generator[Paying]:
-    """An account with a funded merchant; the simulator is reset, and notices reach our own notify address."""
+    """An account with a funded merchant; the simulator is reset, and notices reach our own notify address. `more` are
+    other settings as the environment names them (`BANYAN_WECHAT__JSSDK_URL="…"`)."""
     simulator.post("/_sim/reset")
     simulator.post("/_sim/clock", offset_seconds=0)
     port = free_port()
@@ -282,6 +283,7 @@ def open_paying(
             f"BANYAN_{name.upper().replace('.', '__')}": url
             for name, url in simulator.settings.items()
         },
+        **more,
     }
     context = open_context(load_settings(environ))
     process = Process(context, connect(redis_url))
