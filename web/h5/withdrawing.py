@@ -61,16 +61,15 @@ def _problem(amount_fen: int) -> str | None:
     """What would be refused for certain; the request itself decides, under its locks."""
     settings, words = here().account.settings, here().words
     available = _available()
-    if amount_fen > available:
-        error = NotEnough("the available balance is smaller")
-        return progress.refusal_text(words, error, available, amount_fen)
+    error: Invalid | NotEnough | None = None
     if not settings.withdraw_min_fen <= amount_fen <= settings.withdraw_max_fen:
-        range_error = Invalid(
+        error = Invalid(
             "the amount is out of range", reason="range",
             min_fen=settings.withdraw_min_fen, max_fen=settings.withdraw_max_fen,
         )  # fmt: skip
-        return progress.refusal_text(words, range_error, available, amount_fen)
-    return None
+    elif amount_fen > available:
+        error = NotEnough("the available balance is smaller")
+    return None if error is None else progress.refusal_text(words, error, available, amount_fen)
 
 
 def _available() -> int:

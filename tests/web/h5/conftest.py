@@ -100,7 +100,9 @@ class Village:
         self.stranger(name)
         member_id = self.paying._follow(name, None)
         if fen:
-            self.paying._earn(name, fen)
+            number = next(self.paying._numbers)
+            self.friend(f"buyer{number}-{name}", name)
+            self.buys(f"buyer{number}-{name}", fen * 10, f"o{number}", settle=True)
         return member_id
 
     def friend(self, name: str, of: str, nickname: str = "", *, gone: bool = False) -> int:

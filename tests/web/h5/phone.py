@@ -38,10 +38,10 @@ class Phone:
     def get(self, page: str, **headers: str) -> TestResponse:
         return self.client.get(self.path(page), headers={"User-Agent": self.agent, **headers})
 
-    def post(self, page: str, token: str | None = None, **values: Any) -> TestResponse:
-        """POST a form; `token` is the CSRF token."""
-        if token is not None:
-            values["csrf_token"] = token
+    def post(self, page: str, csrf: str | None = None, /, **values: Any) -> TestResponse:
+        """POST a form, with a CSRF token unless its fields hold one."""
+        if csrf is not None:
+            values["csrf_token"] = csrf
         return self.client.post(self.path(page), data=values, headers={"User-Agent": self.agent})
 
     def at_wechat(self, address: str, **query: str) -> str:

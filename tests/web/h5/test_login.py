@@ -71,7 +71,9 @@ def test_state_cannot_be_used_twice_even_with_a_fresh_code(village: Village) -> 
     village.person("mei")
     phone = village.phone("mei")
     address = to_wechat(phone)
-    name = next(c.key for c in (phone.client._cookies or {}).values() if c.key.startswith("banyan_login"))
+    name = next(
+        c.key for c in (phone.client._cookies or {}).values() if c.key.startswith("banyan_login")
+    )
     kept = phone.client.get_cookie(name, path="/m/tea/")
     assert kept is not None
     first, second = phone.at_wechat(address), phone.at_wechat(address)
