@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from domain import bindings, events, referrals, registrations
 from domain.accounts import OpenAccount
 from domain.bindings import PAID_LEVELS, Person, display_name
-from domain.db import Sql, changed, is_duplicate, is_key, maybe_from_db, to_db
+from domain.db import UNIT, Sql, changed, is_duplicate, is_key, maybe_from_db, packed, to_db
 from domain.errors import Invalid, NotFound
 from domain.models import Identity, Member, Relation
 from domain.secrets import Keyring, random_code
@@ -75,15 +75,26 @@ _PERSON_LOCKED = Sql(
     f"SELECT {_PERSON_COLUMNS} FROM member WHERE account_id = ? AND openid = ? FOR UPDATE",
     sqlite=f"SELECT {_PERSON_COLUMNS} FROM member WHERE account_id = ? AND openid = ?",
 )
-_SUMMARY = Sql(
-    "SELECT m.id, m.code, m.nickname, m.status, m.muted, m.referrer_id, b.available_fen, b.withdrawing_fen, t.level,"
-    " SUM(t.people) AS people, SUM(t.following) AS following, SUM(t.buyers) AS buyers, SUM(t.orders) AS orders,"
-    " SUM(t.spent_fen) AS spent_fen, SUM(t.refunded_fen) AS refunded_fen, SUM(t.earned_fen) AS earned_fen,"
-    " SUM(t.frozen_fen) AS frozen_fen"
-    " FROM member m LEFT JOIN balance b ON b.member_id = m.id LEFT JOIN tally t ON t.member_id = m.id"
-    " WHERE m.account_id = ? AND m.openid = ?"
-    " GROUP BY m.id, m.code, m.nickname, m.status, m.muted, m.referrer_id, b.available_fen, b.withdrawing_fen, t.level"
-)
+
+
+def _summary_statement(person: str, figures: str) -> str:
+    return (
+        f"SELECT {person} AS person, {figures} AS figures FROM member m"
+        " LEFT JOIN balance b ON b.member_id = m.id LEFT JOIN tally t ON t.member_id = m.id"
+        " WHERE m.account_id = ? AND m.openid = ?"
+        " GROUP BY m.id, m.code, m.status, m.muted, m.referrer_id, m.nickname, b.available_fen, b.withdrawing_fen,"
+        " t.level"
+    )
+
+
+_WHO = packed(
+    "m.id", "m.code", "m.status", "m.muted", "m.referrer_id", "b.available_fen", "b.withdrawing_fen", "m.nickname"
+)  # fmt: skip
+_SUMS = packed("t.level", *(
+    f"SUM(t.{name})" for name in
+    ("people", "following", "buyers", "orders", "spent_fen", "refunded_fen", "earned_fen", "frozen_fen")
+))  # fmt: skip
+_SUMMARY = Sql(_summary_statement(_WHO[0], _SUMS[0]), sqlite=_summary_statement(_WHO[1], _SUMS[1]))
 
 
 def find(session: Session, account_id: int, openid: str) -> Member | None:
@@ -114,15 +125,16 @@ def summary(session: Session, account_id: int, openid: str) -> Summary | None:
     rows = _SUMMARY(session, account_id, openid).all()
     if not rows:
         return None
-    first = rows[0]
+    who = rows[0].person.split(UNIT, 7)
     result = Summary(
-        first.id, first.code, first.nickname, first.status, bool(first.muted), first.referrer_id,
-        int(first.available_fen or 0), int(first.withdrawing_fen or 0),
+        int(who[0]), who[1], who[7] or None, who[2], who[3] == "1", int(who[4]) if who[4] else None,
+        int(who[5] or 0), int(who[6] or 0),
         {level: Figures() for level in range(1, PAID_LEVELS + 1)},
     )  # fmt: skip
-    for row in rows:
-        if row.level is not None:
-            result.levels[row.level] = Figures(*map(int, row[9:17]))
+    for _, figures in rows:
+        level, *sums = figures.split(UNIT)
+        if level:
+            result.levels[int(level)] = Figures(*map(int, sums))
     return result
 
 
