@@ -129,6 +129,7 @@ class Place:
             "BANYAN_WECHAT__API_BASE": self.simulator,
             "BANYAN_WECHAT__MP_BASE": self.simulator,
             "BANYAN_WECHAT__OPEN_BASE": self.simulator,
+            "BANYAN_WECHAT__JSSDK_URL": f"{self.simulator}/_sim/bridge.js",
             "BANYAN_PAY__API_BASE": self.simulator,
             "BANYAN_SECRETS__KEY_FILE": str(key_file),
             "BANYAN_DATA__DIR": str(self.folder),

@@ -17,6 +17,7 @@ from bot import known
 from bot.commands import COMMANDS
 from domain import (
     commissions,
+    consents,
     members,
     menu,
     orders,
@@ -255,6 +256,18 @@ def test_a_poster_is_announced_and_asked_for_once_a_push(chat: Chat) -> None:
     assert member is not None
     assert row.member_id == member.id
     assert row.dedupe_key.startswith(f"poster-{member.id}-")
+
+
+def test_a_poster_waits_for_consent_where_the_account_wants_it(chat: Chat) -> None:
+    account = chat.add_account("rice", consent_required=True, programme_terms="如实介绍")
+    chat.follow("anna", slug="rice")
+    assert "同意推广规则" in chat.say("anna", "我的海报", slug="rice").text
+    chat.do(
+        lambda s: consents.agree(
+            s, account.id, members.get(s, account.id, "anna").id, "如实介绍", chat.context.clock.now()
+        )
+    )  # fmt: skip
+    assert "正在制作" in chat.say("anna", "我的海报", slug="rice").text
 
 
 def _keep_poster(chat: Chat, *, media_days: float = 2, ticket_days: float | None = 25) -> None:

@@ -23,7 +23,7 @@ from domain.orders import Buyer, PaidLine, PaidOrder
 from domain.rules import Terms
 from tests.support.databases import Schemas
 from tests.support.paying import Paying, open_paying
-from tests.support.servers import Simulator
+from tests.support.servers import Simulator, running_simulator
 from tests.web.h5.phone import AGENT, Phone
 
 SHIM = Path(__file__).with_name("bridge_shim.js")
@@ -219,16 +219,17 @@ class Standing:
     names: set[str]
 
     def renew(self) -> Village:
-        """Everything as it was: another file under the same address. WeChat's side keeps the people it knows."""
+        """Everything as it was: another file under the same address. WeChat's side keeps the people it knows, and
+        from now on loses its notices, which may be about transfers of the test before."""
+        self.paying.simulator.post("/_sim/faults", off=True)
+        self.paying.faults(notice_lost_rate=1)
+        self.paying.simulator.post("/_sim/clock", offset_seconds=0)
         self.paying.context.close()
         self.paying.database.memory.clear()
         for left in self.file.parent.glob(f"{self.file.name}-*"):
             left.unlink()
         shutil.copyfile(self.fresh, self.file)
         self.paying.account = self.account
-        self.paying.simulator.post("/_sim/clock", offset_seconds=0)
-        self.paying.simulator.post("/_sim/faults", off=True)
-        self.paying.faults()
         return Village(self.paying, self.app, self.names)
 
 
@@ -237,16 +238,18 @@ def standing(
     schemas: Schemas,
     valkey_url: str,
     tmp_path_factory: pytest.TempPathFactory,
-    shared_simulator: Simulator,
     shim_url: str,
 ) -> Generator[Standing]:
-    """A server, a worker's inside, WeChat and WeChat Pay. On SQLite: what pages do is tested on it, what the database
-    does on both engines (tests/domain)."""
+    """A server, a worker's inside, and a WeChat of its own, which no other test resets. On SQLite: what pages do is
+    tested on it, what the database does on both engines (tests/domain)."""
     folder = tmp_path_factory.mktemp("village")
     file = schemas.sqlite_file()
     more = {"BANYAN_WECHAT__JSSDK_URL": shim_url}
     database = Database(f"sqlite:///{file}")
-    with open_paying(folder, database, valkey_url, shared_simulator, **more) as paying:
+    with (
+        running_simulator(folder) as simulator,
+        open_paying(folder, database, valkey_url, simulator, **more) as paying,
+    ):
         paying.context.close()
         fresh = folder / "fresh.db"
         shutil.copyfile(file, fresh)

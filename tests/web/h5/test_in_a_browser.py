@@ -77,7 +77,9 @@ def test_transfer_is_confirmed_in_wechat_and_believed_from_wechat_pay_alone(
 ) -> None:
     village.person("mei", 50_000)
     number = village.paying.pay(5_000, "mei")
+    village.paying.faults(notice_lost_rate=0)
     page = open_phone("mei", f"withdrawals/{number}")
+    page.wait_for_function("window.shim.config")
     config = page.evaluate("window.shim.config")
     assert config["appId"] == village.account.app_id
     assert config["jsApiList"] == ["requestMerchantTransfer"]
@@ -121,6 +123,7 @@ def test_money_is_asked_for_without_javascript(
     expect(page.get_by_text("请在手机微信里打开这个页面")).to_be_visible()
     number = int(page.url.rsplit("/", 1)[1])
     village.paying.act(number, "confirm")
+    village.paying.sweep_later()
     page.get_by_role("button", name="我已确认，查看结果").click()
     expect(page.get_by_text("已打款")).to_be_visible()
 
