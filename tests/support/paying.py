@@ -72,13 +72,25 @@ def key_pair() -> tuple[str, str]:
 
 @dataclass
 class Door:
-    """Our web server's door. While it is shut, notices are kept and refused, so that a test can deliver them."""
+    """Our web server's door. While it is shut, notices are kept and refused, so that a test can deliver them.
+    `inside`: how many requests are being answered."""
 
     app: WSGIApplication
     is_shut: bool = False
     kept: list[dict[str, Any]] = field(default_factory=list)
+    inside: int = 0
+    _counting: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        with self._counting:
+            self.inside += 1
+        try:
+            return self._let_in(environ, start_response)
+        finally:
+            with self._counting:
+                self.inside -= 1
+
+    def _let_in(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if not self.is_shut:
             return self.app(environ, start_response)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))

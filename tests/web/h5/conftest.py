@@ -24,6 +24,7 @@ from domain.rules import Terms
 from tests.support.databases import Schemas
 from tests.support.paying import Paying, open_paying
 from tests.support.servers import Simulator, running_simulator
+from tests.support.waiting import until
 from tests.web.h5.phone import AGENT, Phone
 
 SHIM = Path(__file__).with_name("bridge_shim.js")
@@ -78,12 +79,9 @@ class Village:
 
         self.paying.account = self.database.transact(change)
 
-    def phone(
-        self, name: str, *, known: bool = True, slug: str = "tea", agent: str = AGENT
-    ) -> Phone:
-        """The phone of somebody; `known`: a person of that name is at the simulator already."""
-        if not known:
-            self.stranger(name)
+    def phone(self, name: str, *, slug: str = "tea", agent: str = AGENT) -> Phone:
+        """The phone of somebody."""
+        self.stranger(name)
         return Phone(self.app, self.simulator.url, name, slug, agent)
 
     def stranger(self, name: str, *, subscribed: bool = False) -> None:
@@ -221,15 +219,19 @@ class Standing:
     def renew(self) -> Village:
         """Everything as it was: another file under the same address. WeChat's side keeps the people it knows, and
         from now on loses its notices, which may be about transfers of the test before."""
+        door = self.paying.door
+        door.is_shut = True
         self.paying.simulator.post("/_sim/faults", off=True)
         self.paying.faults(notice_lost_rate=1)
         self.paying.simulator.post("/_sim/clock", offset_seconds=0)
+        until(lambda: door.inside == 0, 10, what="the last request of the test before")
         self.paying.context.close()
         self.paying.database.memory.clear()
         for left in self.file.parent.glob(f"{self.file.name}-*"):
             left.unlink()
         shutil.copyfile(self.fresh, self.file)
         self.paying.account = self.account
+        door.is_shut = False
         return Village(self.paying, self.app, self.names)
 
 

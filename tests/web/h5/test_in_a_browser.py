@@ -79,11 +79,11 @@ def test_transfer_is_confirmed_in_wechat_and_believed_from_wechat_pay_alone(
     number = village.paying.pay(5_000, "mei")
     village.paying.faults(notice_lost_rate=0)
     page = open_phone("mei", f"withdrawals/{number}")
-    page.wait_for_function("window.shim.config")
+    confirm = page.get_by_role("button", name="确认收款")
+    expect(confirm).to_be_visible()  # once the SDK is ready
     config = page.evaluate("window.shim.config")
     assert config["appId"] == village.account.app_id
     assert config["jsApiList"] == ["requestMerchantTransfer"]
-    confirm = page.get_by_role("button", name="确认收款")
     page.evaluate("window.shimAnswer = 'cancel'")
     confirm.click()
     expect(page.get_by_text("您还没有确认收款")).to_be_visible()
