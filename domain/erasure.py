@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from domain import audit, members, sessions
+from domain import audit, members, referrals, sessions
 from domain.accounts import OpenAccount
 from domain.errors import Conflict
 from domain.models import Member, Withdrawal
@@ -33,6 +33,7 @@ def on_request(session: Session, account: OpenAccount, member: Member, now: date
     if session.scalar(still.limit(1)) is not None:
         raise StillPaying("a withdrawal is under way", member=member.id)
     members.erase(session, account.id, member.openid)
+    referrals.forget(session, account.id, member.openid)
     sessions.end_all(session, account.id, member.openid, now)
     audit.record(
         session, account.id, actor="member", action="personal_data_erased",

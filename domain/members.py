@@ -255,22 +255,14 @@ def follow(
     changes = Changes()
     by_follow = is_new or not person.following
     referrer, refused = None, None
-    linked = referrals.take(session, account.id, openid, now)
+    linked = bindings.look_up(session, account.id, referrals.take(session, account.id, openid, now))
     if linked is not None:  # they opened that link before they scanned anything
-        link = bindings.look_up(session, account.id, linked)
         referrer, _ = bindings.by_scan(
-            session,
-            account,
-            person,
-            link,
-            by_follow,
-            f"{push_key}-link",
-            changes,
-            now,
-            reason="link",
-        )
+            session, account, person, linked, by_follow, f"{push_key}-link", changes, now, reason="link"
+        )  # fmt: skip
+        _keep_source(session, person, linked, is_new)
         person = _person(_PERSON_LOCKED(session, account.id, openid).one())
-    if scene_code and scene_code != linked:
+    if scene_code and (linked is None or linked != found):
         scanned, refused = bindings.by_scan(
             session, account, person, found, by_follow, push_key, changes, now
         )
@@ -401,26 +393,18 @@ def by_link(
     if row is None or not row.following:
         referrals.remember(session, account, openid, scene_code, now)
         return None
-    person = _person(row)
+    person, found = _person(row), bindings.look_up(session, account.id, scene_code)
     if not events.record(
         session, account.id, push_key, events.LINK, now,
-        member_id=person.id, detail=scene_code[:190],
+        member_id=person.id, scene_id=None if found is None else found.scene_id, detail=scene_code[:190],
     ):  # fmt: skip
-        return Touch(person.id, person.name, repeated=True)
+        return Touch(person.id, person.name, repeated=True, scene=found)
     changes = Changes()
     referrer, refused = bindings.by_scan(
-        session,
-        account,
-        person,
-        bindings.look_up(session, account.id, scene_code),
-        False,
-        push_key,
-        changes,
-        now,
-        reason="link",
+        session, account, person, found, False, push_key, changes, now, reason="link"
     )
     changes.write(session)
-    return Touch(person.id, person.name, referrer=referrer, refused=refused)
+    return Touch(person.id, person.name, referrer=referrer, refused=refused, scene=found)
 
 
 def leave(

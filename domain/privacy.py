@@ -72,6 +72,7 @@ KEPT: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "last_error": "WeChat's answer", "delivery": "ours",
         },
         "campaign_recipient": {"state": "ours"},
+        "consent": {"version": "which wording of the rules: the programme's record"},
         "subscription_credit": {"template_id": "the merchant's template"},
         "notice": {"occasion": "ours", "notice_key": "ours"},
         "promoter_application": {"status": "ours", "decided_by": "staff", "reason": "staff's words"},

@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
-from domain import scenes
+from domain import bindings
 from domain.accounts import OpenAccount
 from domain.db import Sql, changed, to_db
 
@@ -35,8 +35,8 @@ def remember(
 ) -> bool:
     """Keep the touch of somebody who does not follow: the first one, or the last where the account binds by the last.
     False for a code that leads to no promoter of this account."""
-    scene = scenes.find(session, account.id, scene_code)
-    if scene is None or scene.kind != "promoter":
+    found = bindings.look_up(session, account.id, scene_code)
+    if found is None or found.promoter_id is None:
         return False
     at = to_db(now)
     if not changed(_FIRST(session, account.id, openid, scene_code, at)):
@@ -53,6 +53,11 @@ def take(session: Session, account_id: int, openid: str, now: datetime) -> str |
         return None
     _TAKE(session, account_id, openid)
     return str(row.scene_code)
+
+
+def forget(session: Session, account_id: int, openid: str) -> None:
+    """No touch of this person waits any longer."""
+    _TAKE(session, account_id, openid)
 
 
 def prune(session: Session, before: datetime) -> int:

@@ -77,11 +77,13 @@ def _arrive() -> None:
 
     def read(session: Session) -> Here:
         account = accounts.unseal(accounts.get(session, slug), keyring)
-        words = Words(texts.overrides_of(session, account.id))
         visitor = sessions.find(session, account.id, token, now) if token else None
-        return Here(account, words, visitor, now)
+        member = None if visitor is None else visitor.member
+        language = (member.lang if member else "") or account.settings.language
+        return Here(account, texts.words_of(session, account.id)[language], visitor, now)
 
     g.here = context().database.read(read)
+    g.language = "en" if g.here.words.lang == texts.EN else "zh"
 
 
 @blueprint.context_processor

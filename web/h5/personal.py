@@ -10,7 +10,7 @@ from typing import Final
 from flask import Response, flash, make_response, redirect, render_template, request, url_for
 from sqlalchemy.orm import Session
 
-from domain import disputes, erasure, members, privacy
+from domain import disputes, erasure, members, privacy, subscriptions
 from domain.erasure import StillPaying
 from domain.errors import Invalid
 from domain.models import Dispute, DisputeNote
@@ -73,8 +73,15 @@ def set_profile() -> Page:
 @blueprint.get("/notices")
 @members_only
 def notice_settings() -> Page:
-    """通知设置: on or off."""
-    return render_template("h5/notices.html", member=me())
+    """通知设置: on or off, promotions or none, and the 订阅通知 that WeChat asks about in a pop-up of its own."""
+    account, member = here().account, me()
+    offered = read(lambda session: subscriptions.offered(session, account.id, member.id))
+    groups = [
+        [template for template, _ in offered[start : start + subscriptions.POPUP_TEMPLATES]]
+        for start in range(0, len(offered), subscriptions.POPUP_TEMPLATES)
+    ]
+    left = sum(credits for _, credits in offered)
+    return render_template("h5/notices.html", member=member, groups=groups, left=left)
 
 
 @blueprint.post("/notices")
@@ -83,9 +90,12 @@ def set_notices() -> Page:
     """退订 or 订阅."""
     limit("notices", CHANGES_PER_MINUTE)
     account, member = here().account, me()
-    muted = request.form.get("notices") != "on"
-    transact(lambda session: members.set_muted(session, account.id, member.openid, muted))
-    flash(here().words("h5.notices.off" if muted else "h5.notices.on"))
+    promotions = "promotions" in request.form
+    muted = request.form.get("promotions" if promotions else "notices") != "on"
+    change = members.set_promotions_muted if promotions else members.set_muted
+    transact(lambda session: change(session, account.id, member.openid, muted))
+    kind = "promotions" if promotions else "notices"
+    flash(here().words(f"h5.{kind}.off" if muted else f"h5.{kind}.on"))
     return redirect(url_for("h5.notice_settings"))
 
 
@@ -106,7 +116,7 @@ def export() -> Page:
     limit("export", EXPORTS_PER_MINUTE)
     member, keyring = me(), context().keyring
     with context().database.snapshot() as session:
-        content = privacy.export(session, keyring, member.account_id, member.id, here().now)
+        content = privacy.export(session, keyring, here().account.id, member.id, here().now)
     text = json.dumps(content, ensure_ascii=False, indent=2)
     headers = {"Content-Disposition": f'attachment; filename="my-data-{member.code}.json"'}
     return Response(text, mimetype="application/json", headers=headers)

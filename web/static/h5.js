@@ -76,6 +76,22 @@ async function follow(form) {
   }
 }
 
+// ---- 订阅通知: WeChat's own pop-up; what was allowed reaches our server as an event ----
+
+async function offerSubscriptions(panel) {
+  const hint = panel.querySelector("#hint");
+  for (const asking of panel.querySelectorAll("wx-open-subscribe")) {
+    asking.addEventListener("success", async () => {
+      hint.textContent = panel.dataset.done;
+      await wait(POLL_SECONDS);
+      location.reload();
+    });
+    asking.addEventListener("error", (event) => { hint.textContent = event.detail?.errMsg || ""; });
+  }
+  await configure(panel.dataset.configUrl, { jsApiList: ["checkJsApi"], openTagList: ["wx-open-subscribe"] });
+  hint.textContent = "";
+}
+
 // ---- copying ----
 
 function offerCopy(button) {
@@ -90,5 +106,7 @@ function offerCopy(button) {
 }
 
 document.querySelectorAll("[data-copy]").forEach(offerCopy);
+const subscriptions = document.querySelector("#subscribe");
+if (subscriptions && window.wx) offerSubscriptions(subscriptions).catch(() => {}); // the hint goes on saying where to open the page
 const transferForm = document.querySelector("#transfer");
 if (transferForm) offerTransfer(transferForm).catch(() => { transferForm.querySelector("#hint").textContent = transferForm.dataset.failed; });
