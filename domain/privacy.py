@@ -16,6 +16,7 @@ from typing import Any, Final
 from sqlalchemy import LargeBinary, Table, delete, func, select, update
 from sqlalchemy.orm import Session
 
+from domain import notices
 from domain.models import (
     Base,
     Identity,
@@ -72,7 +73,6 @@ KEPT: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "last_error": "WeChat's answer", "delivery": "ours",
         },
         "campaign_recipient": {"state": "ours"},
-        "consent": {"version": "which wording of the rules: the programme's record"},
         "subscription_credit": {"template_id": "the merchant's template"},
         "consent": {"version": "which text was agreed to"},
         "notice": {"occasion": "ours", "notice_key": "ours"},
@@ -129,7 +129,7 @@ def erase(session: Session, member_id: int, *, closed: bool = False) -> None:
     session.execute(
         update(Notice)
         .where(Notice.member_id == member_id)
-        .values(params="{}", read_at=func.coalesce(Notice.read_at, Notice.created_at))
+        .values(params=notices.ERASED, read_at=func.coalesce(Notice.read_at, Notice.created_at))
     )
     session.execute(
         update(PromoterApplication)

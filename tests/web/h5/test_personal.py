@@ -75,6 +75,9 @@ def test_erasing_takes_the_person_out_of_the_books_and_signs_them_out(village: V
     assert village.paying.balance("mei") == (5_000, 0)
     assert first.get("").status_code == second.get("").status_code == 302
     assert len(village.paying.audited("personal_data_erased")) == 1
+    assert (
+        first.open("").status_code == 200
+    )  # signed in again: the notices of before have no words any more
 
 
 def test_nothing_is_erased_while_money_is_on_its_way(village: Village) -> None:
