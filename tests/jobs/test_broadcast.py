@@ -466,7 +466,6 @@ def test_a_broadcast_with_workers_killed_at_random_reaches_everybody_once(
     caster.crowd(people)
     gone = caster.crowd(5, muted=True)
     shop, dice = caster.shop, random.Random(7)
-    shop.environ["BANYAN_TEST_LIST_SIZE"] = str(size)
     campaign = _planned_in_lists(caster, size)
     shop.fault(latency_ms=20, drop_answer_rate=0.1, busy_rate=0.05, paths=[SEND], quota={SEND: 25}, seed=7)  # fmt: skip
     shop.start_clock()
