@@ -207,9 +207,12 @@ def _call(
         return
     key = batches.client_msg_id(parcel.campaign.campaign_key, batch.no)
     sent = send(branch, key)
-    database.transact(
-        lambda s: batches.accepted(s, batch, sent.msg_id, sent.msg_data_id, clock.now())
-    )
+
+    def keep(session: Session) -> None:
+        if batches.accepted(session, batch, sent.msg_id, sent.msg_data_id, clock.now()):
+            campaigns.note(session, batch.campaign_id, None)
+
+    database.transact(keep)
 
 
 def _draft_of(parcel: Parcel, batch: Batch) -> str | None:

@@ -328,12 +328,13 @@ _STILL = Sql(
     "SELECT COUNT(*) AS batches FROM campaign_batch WHERE campaign_id = ? AND state IN ('waiting', 'claimed')"
 )
 _FINISH = Sql(
-    "UPDATE campaign SET state = 'done', finished_at = ? WHERE id = ? AND state = 'running' AND planned_at IS NOT NULL"
+    "UPDATE campaign SET state = 'done', finished_at = ?, last_error = NULL WHERE id = ? AND state = 'running'"
+    " AND planned_at IS NOT NULL"
 )
 _FAIL = Sql(
     "UPDATE campaign SET state = 'failed', finished_at = ?, last_error = ? WHERE id = ? AND state = 'running'"
 )
-_NOTE = Sql("UPDATE campaign SET last_error = ? WHERE id = ?")
+_NOTE = Sql("UPDATE campaign SET last_error = ? WHERE id = ? AND state IN ('running', 'paused')")
 _ORPHANS = Sql(
     "SELECT b.lease_token FROM campaign_batch b JOIN campaign c ON c.id = b.campaign_id"
     " WHERE b.state = 'claimed' AND b.next_at <= ? AND c.state IN ('cancelled', 'failed') LIMIT 20"
