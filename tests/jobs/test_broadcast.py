@@ -537,7 +537,9 @@ def test_a_broadcast_with_workers_killed_at_random_reaches_everybody_once(
     )
     counted = text("SELECT sent, COUNT(*) FROM mass_month GROUP BY sent")
     assert caster.database.read(lambda s: s.execute(counted).all()) == [(1, people)]
-    print(f"\n{people} people, {len(jobs)} calls, {killer.deaths} workers killed")
+    (caster.shop.folder / "broadcast.txt").write_text(
+        f"{people} people, {len(jobs)} calls, {killer.deaths} workers killed\n"
+    )
 
 
 def _planned_in_lists(caster: Broadcaster, size: int) -> Campaign:
