@@ -9,7 +9,7 @@ WORKERS ?= auto
 export PYTHON WORKERS
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-reset story run test check bench lock migration venv venv-dev
+.PHONY: help demo demo-reset story run test js-client check bench lock migration venv venv-dev
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -29,6 +29,10 @@ run: venv ## production: the Procfile's processes with the settings that BANYAN_
 test: venv-dev ## the whole suite on SQLite, MariaDB, Valkey and Chromium
 	@tests/services.sh
 	@.ci/tests
+
+js-client: venv-dev ## a JavaScript SDK from npm against the simulator (needs node, npm and a registry)
+	@command -v npm >/dev/null || { echo 'make js-client needs node and npm' >&2; exit 1; }
+	$(PY) -m pytest -m npm tests/simulator/test_js_client.py
 
 check: venv-dev ## everything that CI runs: format, lint, types, imports, tests
 	$(PY) -m ruff format --check .

@@ -12,9 +12,13 @@ import web.api
 import web.campaign_links
 import web.cli
 import web.cli_campaigns
+import web.cli_chat
+import web.cli_codes
 import web.cli_data
 import web.cli_promotion
 import web.cli_tree
+import web.cli_webhooks
+import web.console
 import web.errors
 import web.ops
 import web.pages
@@ -31,10 +35,13 @@ BLUEPRINTS = (
 )
 COMMANDS = (
     *web.cli.COMMANDS,
+    *web.cli_chat.COMMANDS,
     *web.cli_campaigns.COMMANDS,
+    *web.cli_codes.COMMANDS,
     *web.cli_data.COMMANDS,
     *web.cli_promotion.COMMANDS,
     *web.cli_tree.COMMANDS,
+    web.cli_webhooks.webhook,
     web.payout_cli.merchant,
     web.payout_cli.withdrawal,
     bot.cli.spool_commands,
@@ -57,6 +64,7 @@ def app_of(context: Context) -> OpenAPI:
     web.errors.register(app)
     web.pages.register(app, context)
     web.api.register(app, context)
+    web.console.register(app, context)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     for command in COMMANDS:

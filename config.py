@@ -173,6 +173,12 @@ class DataSection(Section):
     dir: AbsolutePath = Field(default=Path("data"), validate_default=True)
 
 
+class WebhooksSection(Section):
+    """Where webhooks may lead: `private_addresses` lets them reach this machine and private networks."""
+
+    private_addresses: bool = False
+
+
 class DemoSection(Section):
     """For `make demo` and the tests: a movable clock, and the way to the simulator's phones."""
 
@@ -198,6 +204,7 @@ class Settings(Section):
     wechat: WeChatSection = Field(default_factory=WeChatSection)
     pay: PaySection = Field(default_factory=PaySection)
     data: DataSection
+    webhooks: WebhooksSection = Field(default_factory=WebhooksSection)
     demo: DemoSection = Field(default_factory=DemoSection)
 
     @property

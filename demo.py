@@ -23,7 +23,7 @@ import requests
 import launch
 from config import ConfigError, load_settings
 from context import Context, open_context
-from domain import accounts, api_keys, members, menu, notices, products, rules, scenes
+from domain import accounts, api_keys, members, menu, notices, products, rules, scenes, staff
 from domain.accounts import OpenAccount
 from domain.rules import Terms
 from wechat import api
@@ -34,6 +34,10 @@ DATA: Final = Path(__file__).parent / "data" / "demo"
 PYTHON: Final = sys.executable
 STORY: Final = Path(__file__).parent / "story.py"
 TIMEOUT_SECONDS: Final = 20
+
+LOGIN: Final = "demo"
+PASSWORD: Final = "banyan-demo"  # noqa: S105 # printed at every start of the demonstration, and used nowhere else
+"""The owner of the demonstration's account, for the console."""
 
 ALICE: Final = "Alice"
 BOB: Final = "Bob"
@@ -119,23 +123,27 @@ class Place:
         }
         config = self.folder / "config.toml"
         config.touch()  # an empty file of our own, so that a config.toml of the user's is not read
-        return inherited | {
-            "BANYAN_CONFIG": str(config),
-            "BANYAN_SERVER__HOST": HOST,
-            "BANYAN_SERVER__PORT": str(self.port),
-            "BANYAN_SERVER__WORKERS": "1",
-            "BANYAN_SERVER__THREADS": "4",
-            "BANYAN_SERVER__PUBLIC_URL": self.product,
-            "BANYAN_WECHAT__API_BASE": self.simulator,
-            "BANYAN_WECHAT__MP_BASE": self.simulator,
-            "BANYAN_WECHAT__OPEN_BASE": self.simulator,
-            "BANYAN_PAY__API_BASE": self.simulator,
-            "BANYAN_SECRETS__KEY_FILE": str(key_file),
-            "BANYAN_DATA__DIR": str(self.folder),
-            "BANYAN_DEMO__ENABLED": "true",
-            "BANYAN_DEMO__CLOCK_FILE": str(self.clock_file),
-            "BANYAN_DEMO__SIMULATOR_URL": self.simulator,
-        }
+        return (
+            inherited
+            | {
+                "BANYAN_CONFIG": str(config),
+                "BANYAN_SERVER__HOST": HOST,
+                "BANYAN_SERVER__PORT": str(self.port),
+                "BANYAN_SERVER__WORKERS": "1",
+                "BANYAN_SERVER__THREADS": "4",
+                "BANYAN_SERVER__PUBLIC_URL": self.product,
+                "BANYAN_WECHAT__API_BASE": self.simulator,
+                "BANYAN_WECHAT__MP_BASE": self.simulator,
+                "BANYAN_WECHAT__OPEN_BASE": self.simulator,
+                "BANYAN_PAY__API_BASE": self.simulator,
+                "BANYAN_SECRETS__KEY_FILE": str(key_file),
+                "BANYAN_DATA__DIR": str(self.folder),
+                "BANYAN_DEMO__ENABLED": "true",
+                "BANYAN_WEBHOOKS__PRIVATE_ADDRESSES": "true",  # whatever is tried out here is on this machine
+                "BANYAN_DEMO__CLOCK_FILE": str(self.clock_file),
+                "BANYAN_DEMO__SIMULATOR_URL": self.simulator,
+            }
+        )
 
 
 # --- the processes --------------------------------------------------------------------------------------------------
@@ -212,6 +220,7 @@ class Simulator:
 def seed(context: Context) -> None:
     """The installation, and a small team that came by real scans. A second start finds yesterday's demonstration."""
     simulator, account = install(context)
+    _owner(context, account)
     if not simulator.get("/_sim/users")["users"]:
         _people(context, account, simulator)
 
@@ -287,6 +296,20 @@ def _account(context: Context) -> tuple[OpenAccount, dict[str, str]]:
     return account, json.loads(key_file.read_text())
 
 
+def _owner(context: Context, account: OpenAccount) -> None:
+    """Somebody who may sign in to the console; a login that exists keeps its password."""
+    now = context.clock.now()
+
+    def add(session: Any) -> None:
+        if staff.find(session, LOGIN) is None:
+            person = staff.add(
+                session, login=LOGIN, password=PASSWORD, opens_accounts=True, now=now
+            )
+            staff.grant(session, person.id, account.id, staff.OWNER)
+
+    context.database.transact(add)
+
+
 def _people(context: Context, account: OpenAccount, simulator: Simulator) -> None:
     """Alice with one friend who has bought already; Bob, who does not follow yet."""
     openids = {}
@@ -331,7 +354,8 @@ def welcome(place: Place) -> None:
   Banyan 榕树 is running.
 
     Phones (the simulator's WeChat)   {place.simulator}/
-    Product                           {place.product}/healthz
+    Console                           {place.product}/console/
+                                      login {LOGIN}, password {PASSWORD}
     Shop API                          {place.product}/api/v1/docs
 
   Alice asks for her poster, Bob scans it and follows, Bob buys ¥128, Alice hears of her commission.

@@ -12,19 +12,32 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
-from bot import withdrawals
+from bot import inbox, saying, withdrawals
 from bot.visit import Answer, Picture, Visit
-from domain import disputes, explain, members, outbox, posters, promoters, reports
+from domain import (
+    bindings,
+    disputes,
+    events,
+    explain,
+    members,
+    outbox,
+    posters,
+    products,
+    promoters,
+    reports,
+)
 from domain.errors import Invalid
 from domain.members import Summary
 from domain.money import yuan
 from domain.tally import Figures
-from domain.texts import Words, day
+from domain.texts import Words, day, language_named
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`name` is the keyword and the menu key. `argument` matches what may follow it; its first group is handed on."""
+    """`name` is the keyword and the menu key, `aliases` are other words for it, in every language. `argument` matches
+    what may follow any of them; its first group is handed on. `meets`: its own statement tells how to speak to the
+    sender, so nothing is asked before it runs."""
 
     name: str
     run: Callable[[Visit, str], Answer]
@@ -33,26 +46,34 @@ class Command:
     argument: re.Pattern[str] | None = None
     qualification: str = ""
     """Shown in the help of accounts with this qualification only."""
+    meets: bool = False
 
 
 def answer(visit: Visit, said: str, kind: str) -> Answer:
-    """Run the command that was said or tapped, else find the merchant's own reply, else say something kind."""
+    """Run the command that was said or tapped, else find the merchant's own reply, else say something kind. What no
+    channel could tell the follower stands below the answer of a command."""
     plain = said.strip()
     found = _find(plain)
-    visit.note(kind, found[0].name if found else "")
+    # A menu key is the merchant's; what somebody typed is theirs, and is not kept.
+    visit.note(kind, found[0].name if found else plain if kind == events.CLICK else "")
     if found is not None:
         command, argument = found
-        return command.run(visit, argument)
-    return visit.keywords.find(plain) or visit.words("fallback")
+        if not command.meets:
+            _ = visit.greeting  # asked now, because a command may need words inside its transaction
+        return inbox.below(visit, command.run(visit, argument))
+    table = visit.keywords
+    rule = table.click(plain) if kind == events.CLICK else table.find(plain)
+    rule = rule or table.default
+    return visit.words("fallback") if rule is None else saying.say(visit, rule.messages)
 
 
 def _find(plain: str) -> tuple[Command, str] | None:
     exact = _BY_WORD.get(plain.casefold())
     if exact is not None:
         return exact, ""
-    for command in _WITH_ARGUMENT:
-        if plain.startswith(command.name) and command.argument is not None:
-            match = command.argument.fullmatch(plain, len(command.name))
+    for word, command in _WITH_ARGUMENT:
+        if plain[: len(word)].casefold() == word and command.argument is not None:
+            match = command.argument.fullmatch(plain, len(word))
             if match is not None:
                 return command, match[1]
     return None
@@ -82,7 +103,7 @@ def earnings(visit: Visit, _argument: str) -> Answer:
     words = visit.words
     total = _total(visit, summary)
     all_levels = summary.total
-    levels = "，".join(
+    levels = words("list.comma").join(
         f"{words(f'level.{level}')} {summary.levels[level].people}" for level in _levels(visit)
     )
     text = words(
@@ -150,6 +171,7 @@ def _summary(visit: Visit) -> Summary:
         found = visit.read(read)
     if found is None:
         raise LookupError("a member who has just joined is not there")
+    visit.meet(found.lang, found.unread)
     return found
 
 
@@ -221,12 +243,16 @@ def why(visit: Visit, argument: str) -> Answer:
 # --- ranking and disputes --------------------------------------------------------------------------------------------
 
 LEADERS: Final = 5
-_PERIODS: Final = {"": reports.WEEK, "周": reports.WEEK, "月": reports.MONTH, "总": reports.ALL}
+_PERIODS: Final = {
+    "": reports.WEEK, "周": reports.WEEK, "週": reports.WEEK, "week": reports.WEEK,
+    "月": reports.MONTH, "month": reports.MONTH,
+    "总": reports.ALL, "總": reports.ALL, "all": reports.ALL,
+}  # fmt: skip
 
 
 def ranking(visit: Visit, argument: str) -> Answer:
     """排行 [月|总]: the first five of both rankings, one's own place, and the change since the period before."""
-    period, words = _PERIODS[argument], visit.words
+    period, words = _PERIODS[argument.casefold()], visit.words
     account_id, openid, now = visit.account.id, visit.push.openid, visit.now
 
     def read(session: Session) -> list[str]:
@@ -326,6 +352,9 @@ def _dispute_state(session: Session, visit: Visit) -> str:
 # --- name, notices, poster ------------------------------------------------------------------------------------------
 
 
+PRODUCTS: Final = 10
+
+
 def nickname(visit: Visit, argument: str) -> Answer:
     """昵称 X: the name that friends and uplines see."""
 
@@ -339,44 +368,108 @@ def nickname(visit: Visit, argument: str) -> Answer:
         return visit.words("nickname.help")
 
 
-def mute(visit: Visit, _argument: str) -> Answer:
-    """退订: no notices any more."""
-    return _set_muted(visit, True, "mute.on")
+def mute(visit: Visit, argument: str) -> Answer:
+    """退订: no notices any more; 退订 活动: no promotions."""
+    return _set_muted(visit, True, argument)
 
 
-def unmute(visit: Visit, _argument: str) -> Answer:
-    """订阅: notices again."""
-    return _set_muted(visit, False, "mute.off")
+def unmute(visit: Visit, argument: str) -> Answer:
+    """订阅: notices again; 订阅 活动: promotions."""
+    return _set_muted(visit, False, argument)
 
 
-def _set_muted(visit: Visit, muted: bool, text_key: str) -> Answer:
+def _set_muted(visit: Visit, muted: bool, promotions: str) -> Answer:
+    change = members.set_promotions_muted if promotions else members.set_muted
+
     def work(session: Session) -> None:
         join(session, visit)
-        members.set_muted(session, visit.account.id, visit.push.openid, muted)
+        change(session, visit.account.id, visit.push.openid, muted)
 
     visit.transact(work)
-    return visit.words(text_key)
+    state = "on" if muted else "off"
+    return visit.words(f"mute.promotions_{state}" if promotions else f"mute.{state}")
+
+
+def language(visit: Visit, argument: str) -> Answer:
+    """语言 X: what is said to this follower is in X from now on; alone it tells how to change it."""
+    lang = language_named(argument)
+    if lang is None:
+        return visit.words("language.now", language=visit.words("language.name"))
+
+    def work(session: Session) -> None:
+        join(session, visit)
+        members.set_language(session, visit.account.id, visit.push.openid, lang)
+
+    visit.transact(work)
+    visit.meet(lang, visit.greeting.unread)
+    return visit.words("language.done", language=visit.words("language.name"))
 
 
 def poster(visit: Visit, _argument: str) -> Answer:
     """我的海报: the picture WeChat still keeps, at once; else it is being made and follows as a message."""
-    account_id, openid = visit.account.id, visit.push.openid
-    media_id = visit.read(lambda session: posters.ready_for(session, account_id, openid, visit.now))
-    if media_id is not None:
-        return Picture(media_id)
+    return _poster(visit, None)
+
+
+def product_poster(visit: Visit, argument: str) -> Answer:
+    """商品海报 [货号]: the member's own poster of a product; alone it lists the products."""
+    account_id, words = visit.account.id, visit.words
+    if not argument:
+        found = visit.read(lambda session: products.all_of(session, account_id, limit=PRODUCTS))
+        if not found:
+            return words("product.none")
+        lines = [
+            words("product.row", sku=one.sku, product=one.name, price=yuan(one.price_fen))
+            for one in found
+        ]
+        return "\n".join([words("product.head"), *lines, words("product.foot", sku=found[0].sku)])
+    if visit.read(lambda session: products.find(session, account_id, argument)) is None:
+        return words("product.unknown", sku=argument)
+    return _poster(visit, argument)
+
+
+def _poster(visit: Visit, sku: str | None) -> Answer:
+    account_id, openid, push = visit.account.id, visit.push.openid, visit.push
+    ready = visit.read(
+        lambda session: posters.ready_for(session, account_id, openid, visit.now, sku=sku)
+    )
+    if ready is not None:
+        visit.journal.note(
+            account_id, f"{push.key}-p", events.POSTER, openid, str(ready.template_id), push.created
+        )
+        return Picture(ready.media_id)
 
     def work(session: Session) -> bool:
         member_id = join(session, visit)
         if members.get(session, account_id, openid).status != "active":
             return False
-        key = f"poster-{member_id}-{visit.push.key}"
-        message = outbox.Message(
-            account_id, outbox.POSTER, key, {"openid": openid}, visit.now, member_id
-        )
+        payload = {"openid": openid} if sku is None else {"openid": openid, "sku": sku}
+        key = f"poster-{member_id}-{push.key}"
+        message = outbox.Message(account_id, outbox.POSTER, key, payload, visit.now, member_id)
         outbox.put_once(session, message, visit.now)
         return True
 
     return visit.words("poster.coming" if visit.transact(work) else "poster.suspended")
+
+
+def invitation(visit: Visit, argument: str) -> Answer:
+    """邀请码 [ABC1234]: bind to the friend who has this code; alone it tells one's own."""
+    push, words = visit.push, visit.words
+    if not argument:
+        return words("invite.mine", code=_summary(visit).code)
+
+    def work(session: Session) -> members.Touch:
+        return members.enter_code(
+            session, visit.account, push.openid,
+            code=argument, created=push.created, push_key=f"{push.key}-code", now=visit.now,
+        )  # fmt: skip
+
+    touch = visit.transact(work)
+    if touch.referrer is not None:
+        return words("scan.bound", referrer=touch.referrer)
+    if touch.repeated:
+        return words("invite.done")
+    unknown = touch.refused == bindings.UNKNOWN_SCENE
+    return words("invite.unknown" if unknown else f"refused.{touch.refused}")
 
 
 def helping(visit: Visit, _argument: str) -> Answer:
@@ -392,33 +485,53 @@ def helping(visit: Visit, _argument: str) -> Answer:
 
 # --- the table ------------------------------------------------------------------------------------------------------
 
+_TEXT: Final = r"[\s:：]+"
+_PROMOTIONS: Final = re.compile(r"\s*(活动|活動|推广|推廣|promotions?)", re.IGNORECASE)
+
 COMMANDS: Final = (
-    Command("我的团队", team, "help.team", aliases=("团队",)),
-    Command("我的收益", earnings, "help.earnings", aliases=("收益", "余额")),
-    Command("明细", history, "help.commissions"),
-    Command("为什么", why, "help.why", argument=re.compile(r"\s*([0-9]{1,3})[?？]?")),
-    Command("提现进度", withdrawals.progress, "help.withdrawals", aliases=("进度",)),
-    Command("提现", withdrawals.withdraw, "help.withdraw", argument=withdrawals.AMOUNT),
-    Command("实名", withdrawals.real_name, "help.real_name", argument=withdrawals.NAME),
-    Command("排行", ranking, "help.ranking", argument=re.compile(r"\s*([周月总])榜?")),
-    Command("我的海报", poster, "help.poster", aliases=("海报",)),
+    Command("我的团队", team, "help.team", ("团队", "我的團隊", "團隊", "my team", "team"), meets=True),
     Command(
-        "昵称", nickname, "help.nickname", argument=re.compile(r"[\s:：]+(.{1,200})", re.DOTALL)
+        "我的收益", earnings, "help.earnings",
+        ("收益", "余额", "餘額", "my earnings", "earnings", "balance"), meets=True,
+    ),
+    Command("明细", history, "help.commissions", ("明細", "details", "commissions")),
+    Command("为什么", why, "help.why", ("為什麼", "why"), re.compile(r"\s*([0-9]{1,3})[?？]?")),
+    Command("提现进度", withdrawals.progress, "help.withdrawals", ("进度", "提現進度", "進度", "progress")),
+    Command(
+        "提现", withdrawals.withdraw, "help.withdraw", ("提現", "提領", "withdraw"), withdrawals.AMOUNT
+    ),
+    Command("实名", withdrawals.real_name, "help.real_name", ("實名", "real name"), withdrawals.NAME),
+    Command(
+        "排行", ranking, "help.ranking", ("ranking",),
+        re.compile(r"\s*([周週月总總]|week|month|all)榜?", re.IGNORECASE),
+    ),
+    Command("我的海报", poster, "help.poster", ("海报", "我的海報", "海報", "my poster", "poster")),
+    Command(
+        "商品海报", product_poster, "help.product_poster", ("商品海報", "product poster"),
+        re.compile(r"\s*[:：]?\s*([0-9A-Za-z_.|*-]{1,64})"),
     ),
     Command(
-        "申请推广",
-        apply,
-        "help.apply",
-        aliases=("我要推广",),
-        argument=re.compile(r"[\s:：]+(.{1,190})", re.DOTALL),
-        qualification=promoters.BY_APPROVAL,
+        "邀请码", invitation, "help.invitation", ("邀請碼", "invitation", "invite code"),
+        re.compile(r"\s*[:：]?\s*([0-9A-Za-z]{4,16})"),
     ),
-    Command("申诉", dispute, "help.dispute", argument=re.compile(r"[\s:：]+(\S.*)", re.DOTALL)),
-    Command("退订", mute, "help.mute", aliases=("td",)),
-    Command("订阅", unmute),
-    Command("帮助", helping, "help.help", aliases=("help", "?", "？", "菜单")),
-)
+    Command(
+        "昵称", nickname, "help.nickname", ("暱稱", "nickname"), re.compile(_TEXT + "(.{1,200})", re.DOTALL)
+    ),
+    Command(
+        "申请推广", apply, "help.apply", ("我要推广", "申請推廣", "我要推廣", "apply"),
+        re.compile(_TEXT + "(.{1,190})", re.DOTALL), qualification=promoters.BY_APPROVAL,
+    ),
+    Command("申诉", dispute, "help.dispute", ("申訴", "dispute"), re.compile(_TEXT + r"(\S.*)", re.DOTALL)),
+    Command("退订", mute, "help.mute", ("td", "退訂", "unsubscribe"), _PROMOTIONS),
+    Command("订阅", unmute, "", ("訂閱", "subscribe"), _PROMOTIONS),
+    Command("语言", language, "help.language", ("語言", "language"), re.compile(r"[\s:：]*(\S{1,20})")),
+    Command(
+        "帮助", helping, "help.help", ("help", "?", "？", "菜单", "幫助", "說明", "選單", "menu")
+    ),
+)  # fmt: skip
 _BY_WORD: Final = {
     word.casefold(): command for command in COMMANDS for word in (command.name, *command.aliases)
 }
-_WITH_ARGUMENT: Final = tuple(command for command in COMMANDS if command.argument is not None)
+_WITH_ARGUMENT: Final = tuple(
+    (word, command) for word, command in _BY_WORD.items() if command.argument is not None
+)

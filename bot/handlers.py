@@ -9,18 +9,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import quote
 
 from prometheus_client import Counter
 from sqlalchemy.orm import Session
 
-from bot import commands
+from bot import commands, saying
 from bot.push import Push, TooEarly
-from bot.visit import DONE, Answer, Visit
-from domain import events, members, orders, outbox
+from bot.visit import DONE, Answer, Picture, Visit
+from domain import codes, events, members, notices, orders, outbox, subscriptions
 from domain.campaigns import batches
 from domain.campaigns.batches import MassResult
 from domain.db import is_key
 from domain.members import Touch
+from domain.money import yuan
 
 UNKNOWN: Final = Counter("banyan_pushes_unknown", "Pushes of a kind that nothing here answers")
 
@@ -44,11 +46,19 @@ def on_subscribe(visit: Visit) -> Answer:
 
     touch = visit.transact(work)
     words = visit.words
+    lead = "" if touch.refused is None else words(f"refused.{touch.refused}")
     if touch.referrer is not None:
-        return words("follow.bound", account=visit.account.name, referrer=touch.referrer)
+        lead = words("follow.bound", account=visit.account.name, referrer=touch.referrer)
+    own, card = _of_code(visit, touch)
+    if own is not None:
+        return own
+    welcome = visit.keywords.welcome
+    if welcome is not None:
+        return saying.say(visit, welcome.messages, _joined(lead, card))
+    if touch.referrer is not None:
+        return _joined(lead, card)
     greeting = "follow.welcome" if touch.is_new or touch.repeated else "follow.again"
-    text = words(greeting, account=visit.account.name)
-    return text if touch.refused is None else f"{words(f'refused.{touch.refused}')}\n\n{text}"
+    return _joined(lead, words(greeting, account=visit.account.name), card)
 
 
 def on_scan(visit: Visit) -> Answer:
@@ -69,9 +79,35 @@ def on_scan(visit: Visit) -> Answer:
         return touch
 
     touch = visit.transact(work)
+    own, card = _of_code(visit, touch)
+    if own is not None:
+        return own
     if touch.referrer is not None:
-        return visit.words("scan.bound", referrer=touch.referrer)
-    return visit.words("scan.seen" if touch.refused is None else f"refused.{touch.refused}")
+        return _joined(visit.words("scan.bound", referrer=touch.referrer), card)
+    if touch.refused is not None:
+        return _joined(visit.words(f"refused.{touch.refused}"), card)
+    return card or visit.words("scan.seen")
+
+
+def _of_code(visit: Visit, touch: Touch) -> tuple[Answer | None, str]:
+    """What the merchant's code says instead of our words, else the product that a code is about, to be said below."""
+    scene = touch.scene
+    if scene is None:
+        return None, ""
+    said = visit.read(lambda session: codes.answering(session, visit.account.id, scene))
+    if said.media_id is not None:
+        return Picture(said.media_id), ""
+    if said.reply is not None or said.product is None:
+        return said.reply, ""
+    product, address = said.product, visit.account.settings.product_url
+    card = visit.words("product.card", product=product.name, price=yuan(product.price_fen))
+    if address:
+        card += "\n" + address.replace("{sku}", quote(product.sku, safe=""))
+    return None, card
+
+
+def _joined(*texts: str) -> str:
+    return "\n\n".join(text for text in texts if text)
 
 
 def on_unsubscribe(visit: Visit) -> Answer:
@@ -135,12 +171,14 @@ def on_view(visit: Visit) -> Answer:
 def on_media(visit: Visit) -> Answer:
     """A picture, a voice message, a place: we cannot read them, and say so."""
     visit.note(events.TEXT, visit.push.msg_type)
-    return visit.words("fallback.media")
+    rule = visit.keywords.default
+    return visit.words("fallback.media") if rule is None else saying.say(visit, rule.messages)
 
 
 # --- what WeChat reports --------------------------------------------------------------------------------------------
 
-_DELIVERY: Final = {"success": "delivered", "failed:user block": "blocked"}
+DELIVERED: Final = "delivered"
+_DELIVERY: Final = {"success": DELIVERED, "failed:user block": "blocked"}
 
 
 def on_template_result(visit: Visit) -> Answer:
@@ -202,30 +240,104 @@ def _articles(push: Push) -> dict[str, object]:
     }
 
 
-def on_subscription_result(visit: Visit) -> Answer:
-    """subscribe_msg_sent_event: what became of subscription notices; one or several in a push."""
-    results = {
-        str(item.get("MsgID")): "delivered" if item.get("ErrorCode") == "0" else "failed"
-        for item in visit.push.list_of("SubscribeMsgSentEvent")
-    }
-    _delivered(visit, results)
-    return DONE
-
-
 def _delivered(visit: Visit, results: dict[str, str]) -> None:
-    """Mark the messages. The push may be faster than the worker that writes the message's number down."""
+    """Mark the messages. The push may be faster than the worker that writes the message's number down. What was not
+    shown goes on by the next channel."""
 
     def work(session: Session) -> list[str]:
-        return [
-            number
-            for number, delivery in results.items()
-            if not outbox.delivered(session, visit.account.id, number, delivery, visit.now)
-            and not outbox.is_delivered(session, visit.account.id, number)
-        ]
+        missing = []
+        for number, delivery in results.items():
+            row = (
+                None
+                if delivery == DELIVERED
+                else outbox.find_sent(session, visit.account.id, number)
+            )
+            if outbox.delivered(session, visit.account.id, number, delivery, visit.now):
+                if row is not None:
+                    notices.not_shown(session, row, visit.now)
+            elif not outbox.is_delivered(session, visit.account.id, number):
+                missing.append(number)
+        return missing
 
     missing = visit.transact(work)
     if missing:
         raise TooEarly(f"no message has the number {', '.join(missing)}")
+
+
+def on_subscription_answer(visit: Visit) -> Answer:
+    """subscribe_msg_popup_event: which templates were allowed, once each. No answer is expected."""
+    answers = _answers(visit, "SubscribeMsgPopupEvent")
+    visit.transact(
+        lambda session: subscriptions.record_answers(
+            session,
+            visit.account.id,
+            visit.push.openid,
+            answers,
+            push_key=visit.push.key,
+            now=visit.now,
+        )
+    )
+    return DONE
+
+
+def on_subscription_change(visit: Visit) -> Answer:
+    """subscribe_msg_change_event: templates that were switched off in WeChat's settings."""
+    answers = _answers(visit, "SubscribeMsgChangeEvent")
+    visit.transact(
+        lambda session: subscriptions.record_rejections(
+            session,
+            visit.account.id,
+            visit.push.openid,
+            answers,
+            push_key=visit.push.key,
+            now=visit.now,
+        )
+    )
+    return DONE
+
+
+def _answers(visit: Visit, field: str) -> list[tuple[str, str]]:
+    """(template, accept or reject), one or several in a push."""
+    return [
+        (str(item.get("TemplateId")), str(item.get("SubscribeStatusString")).lower())
+        for item in visit.push.list_of(field)
+        if is_key(str(item.get("TemplateId")))
+    ]
+
+
+def on_subscription_result(visit: Visit) -> Answer:
+    """subscribe_msg_sent_event: what became of subscription notices; one or several in a push. One that no message of
+    ours is waiting for is looked for once more, by the spool; then another system of the merchant's has sent it."""
+    push, account_id, now = visit.push, visit.account.id, visit.now
+
+    def work(session: Session) -> list[str]:
+        member_id = members.ids_of(session, account_id, [push.openid]).get(push.openid, 0)
+        early = []
+        for item in push.list_of("SubscribeMsgSentEvent"):
+            template_id, code = str(item.get("TemplateId")), _error_code(item.get("ErrorCode"))
+            number = notices.subscription_number(member_id, template_id)
+            row = outbox.find_sent(session, account_id, number)
+            if row is None and visit.deadline is not None:
+                early.append(template_id)
+                continue
+            new = subscriptions.record_sent(
+                session, account_id, push.openid, template_id,
+                msg_id=str(item.get("MsgID")), error_code=code, ours=row is not None, now=now,
+            )  # fmt: skip
+            if new and row is not None:
+                outbox.tell_delivery(session, row.id, DELIVERED if code == 0 else "failed", now)
+                if code:
+                    notices.not_shown(session, row, now)
+        return early
+
+    if early := visit.transact(work):
+        raise TooEarly(f"no message of {', '.join(early)} is waiting")
+    return DONE
+
+
+def _error_code(text: object) -> int:
+    """WeChat's error code; a text that is none counts as an unknown failure."""
+    return int(text) if isinstance(text, str) and text.isdecimal() else -1
 
 
 def on_info_modified(visit: Visit) -> Answer:
@@ -243,7 +355,10 @@ def on_info_modified(visit: Visit) -> Answer:
 def on_authorization_gone(visit: Visit) -> Answer:
     """The follower took back their consent or closed their WeChat account: erase personal data, as the platform
     demands. Binding and ledger are the merchant's books and stay."""
-    visit.transact(lambda session: members.erase(session, visit.account.id, _subject(visit)))
+    closed = visit.push.event == "user_authorization_cancellation"
+    visit.transact(
+        lambda session: members.erase(session, visit.account.id, _subject(visit), closed=closed)
+    )
     return DONE
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
+from prometheus_client import Counter
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -22,6 +24,9 @@ from domain.secrets import Keyring
 from domain.texts import Words
 
 KEEP_SECONDS: Final = 5.0
+PATTERNS_STOPPED: Final = Counter(
+    "banyan_patterns_stopped", "Texts on which a merchant's pattern took too long"
+)
 _SLUG: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 _log = logging.getLogger(__name__)
@@ -33,9 +38,14 @@ class Known:
 
     account: OpenAccount
     envelope: Envelope
-    words: Words
+    languages: Mapping[str, Words]
     keywords: KeywordTable
     stale_at: float
+
+    @property
+    def words(self) -> Words:
+        """The texts in the account's own language, for when nobody knows the follower's."""
+        return self.languages[self.account.settings.language]
 
 
 class KnownAccounts:
@@ -62,7 +72,7 @@ class KnownAccounts:
             return self._read(slug)
         except DBAPIError:
             _log.warning("the database is away; account %s is served as last known", slug)
-            fields = (known.account, known.envelope, known.words, known.keywords)
+            fields = (known.account, known.envelope, known.languages, known.keywords)
             self._known[slug] = Known(*fields, stale_at=time.monotonic() + KEEP_SECONDS)
             return known
         finally:
@@ -74,15 +84,24 @@ class KnownAccounts:
         except NotFound:
             self._known.pop(slug, None)
             return None
+        before = self._known.get(slug)
         self._known[slug] = known
+        if before is not None and before.keywords.timeouts:
+            self._count_timeouts(before)
         return known
+
+    def _count_timeouts(self, known: Known) -> None:
+        """Patterns that were stopped while this table was in use: told to the merchant, and to who watches us."""
+        counts = dict(known.keywords.timeouts)
+        PATTERNS_STOPPED.inc(sum(counts.values()))
+        self._database.transact(lambda session: replies.add_timeouts(session, counts))
 
     def _open(self, session: Session, slug: str) -> Known:
         account = accounts.unseal(accounts.get(session, slug), self._keyring)
         return Known(
             account,
             Envelope(account.token, account.aes_key, account.app_id),
-            Words(texts.overrides_of(session, account.id)),
-            KeywordTable(replies.all_of(session, account.id)),
+            texts.words_of(session, account.id),
+            replies.table_of(session, account.id),
             stale_at=time.monotonic() + KEEP_SECONDS,
         )

@@ -19,12 +19,22 @@ from werobot.crypto import MessageCrypt
 from werobot.crypto.exceptions import AppIdValidationError
 from werobot.messages.events import WeChatEvent
 from werobot.parser import parse_xml, process_message
-from werobot.replies import ImageReply, SuccessReply, TextReply, WeChatReply
+from werobot.replies import Article as Card
+from werobot.replies import (
+    ArticlesReply,
+    ImageReply,
+    SuccessReply,
+    TextReply,
+    VideoReply,
+    VoiceReply,
+    WeChatReply,
+)
 from werobot.robot import WeRoBot
 
 from bot import handlers
 from bot.push import EVENT, Malformed, Push
-from bot.visit import Answer, Done, Picture, Visit
+from bot.visit import Answer, Cards, Done, Film, Picture, Recording, Visit
+from domain.bodies import ARTICLES_TO_EVENTS, ARTICLES_TO_MESSAGES
 
 logging.getLogger("WeRoBot").setLevel(logging.ERROR)  # it warns of every push that needs no reply
 
@@ -145,7 +155,24 @@ def reply_to(push: Push, answer: Answer) -> WeChatReply:
         return ImageReply(media_id=_safe(answer.media_id), **addresses)
     if isinstance(answer, str):
         return TextReply(content=_safe(_fitting(answer)), **addresses)
+    if isinstance(answer, Recording):
+        return VoiceReply(media_id=_safe(answer.media_id), **addresses)
+    if isinstance(answer, Film):
+        words = {"title": _safe(answer.title), "description": _safe(answer.description)}
+        return VideoReply(media_id=_safe(answer.media_id), **words, **addresses)
+    if isinstance(answer, Cards):
+        return _cards(push, answer, addresses)
     raise TypeError(f"a handler answered with {type(answer).__name__}")
+
+
+def _cards(push: Push, answer: Cards, addresses: dict[str, str]) -> WeChatReply:
+    """At most what WeChat shows: WeRoBot itself would send ten to anything."""
+    most = ARTICLES_TO_EVENTS if push.is_event else ARTICLES_TO_MESSAGES
+    reply = ArticlesReply(**addresses)
+    for each in answer.articles[:most]:
+        parts = (each.title, each.description, each.picture_url, each.url)
+        reply.add_article(Card(*(_safe(part) for part in parts)))
+    return reply
 
 
 def _safe(text: str) -> str:
@@ -260,6 +287,16 @@ def _subscription_result(message: Message) -> Answer:
     return handlers.on_subscription_result(message.visit)
 
 
+@robot.on(SubscribeMsgPopupEvent)
+def _subscription_answer(message: Message) -> Answer:
+    return handlers.on_subscription_answer(message.visit)
+
+
+@robot.on(SubscribeMsgChangeEvent)
+def _subscription_change(message: Message) -> Answer:
+    return handlers.on_subscription_change(message.visit)
+
+
 @robot.on(UserInfoModifiedEvent)
 def _info_modified(message: Message) -> Answer:
     return handlers.on_info_modified(message.visit)
@@ -281,8 +318,6 @@ def _publish_result(message: Message) -> Answer:
     return handlers.on_publish_result(message.visit)
 
 
-@robot.on(SubscribeMsgPopupEvent)
-@robot.on(SubscribeMsgChangeEvent)
 @robot.location_event
 @robot.scancode_push
 @robot.pic_sysphoto

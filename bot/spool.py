@@ -171,7 +171,7 @@ class _Replay:
             raise LookupError(f"no account {item.slug}")
         push = pushes.read(read_xml(item.xml))
         visit = Visit(
-            push, known.account, known.words, known.keywords,
+            push, known.account, known.languages, known.keywords,
             self._context.database, self._journal, self._context.clock.now(), self._context.keyring,
         )  # fmt: skip
         robot.answer(robot.message_of(push), visit)

@@ -2,6 +2,9 @@
 
 So that answering "我的收益" commits nothing. A touch that is lost with the machine is a figure less, never money.
 
+A push only puts its touch into memory; a fifth of a second later a timer writes what has gathered. Each system call
+hands the interpreter to another thread, and five of them for every push made all answers slower (docs/decisions.md).
+
 The writer holds the file's lock while it appends and makes sure that the file still has its name; the fold takes the
 lock to rename it. So nothing is ever written into a file that has been read, and a kill between any two steps leaves
 either the file to be folded or one that is folded again, where the unique keys of `event` make it harmless.
@@ -14,24 +17,28 @@ import json
 import logging
 import os
 import uuid
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Timer
 from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
 from context import Context
-from domain import events, members
+from domain import events, members, windows
+from domain.db import to_json
 
 FOLDER: Final = "touches"
 _OPEN: Final = ".open"
 _TAKEN: Final = ".taken"
 _DETAIL_LENGTH: Final = 190
 _ROWS: Final = 500
+_WAITING: Final = 50_000
+GATHER_SECONDS: Final = 0.2
+"""How long a touch may be in memory alone: what a killed process loses."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,18 +48,43 @@ class Journal:
 
     def __init__(self, data: Path) -> None:
         self._folder = data / FOLDER
-        self._lock = Lock()
+        self._notes: deque[bytes] = deque(maxlen=_WAITING)
+        self._writing = Lock()
+        self._timed_by = 0
         self._file: int | None = None
-        self._path = Path()
+        self._name = ""
 
     def note(
         self, account_id: int, push_key: str, kind: str, openid: str, detail: str, created: int
     ) -> None:
-        """Append one touch; `created` is the push's CreateTime in seconds."""
+        """Remember one touch; `created` is the push's CreateTime in seconds."""
         row = [account_id, push_key, kind, openid, detail[:_DETAIL_LENGTH], created]
-        line = json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-        with self._lock, self._locked_file() as file:
-            os.write(file, line)
+        self._notes.append(to_json(row).encode() + b"\n")
+        if self._timed_by != os.getpid():  # a fork inherits the mark, not the timer
+            self._timed_by = os.getpid()
+            timer = Timer(GATHER_SECONDS, self._flush_gathered)
+            timer.daemon = True
+            timer.start()
+
+    def _flush_gathered(self) -> None:
+        self._timed_by = 0
+        try:
+            self.flush()
+        except OSError as error:
+            _log.warning("touches wait in memory: %s", error)
+
+    def flush(self) -> None:
+        """Append what has gathered. Raises OSError, and keeps it, when the disk does not take it."""
+        with self._writing:
+            lines = [self._notes.popleft() for _ in range(len(self._notes))]
+            if not lines:
+                return
+            try:
+                with self._locked_file() as file:
+                    os.write(file, b"".join(lines))
+            except OSError:
+                self._notes.extendleft(reversed(lines))
+                raise
 
     @contextmanager
     def _locked_file(self) -> Iterator[int]:
@@ -61,31 +93,35 @@ class Journal:
             file = self._open()
             fcntl.flock(file, fcntl.LOCK_EX)
             try:
-                if os.fstat(file).st_ino == _inode(self._path):
+                if os.fstat(file).st_ino == _inode(self._name):
                     yield file
                     return
             finally:
                 fcntl.flock(file, fcntl.LOCK_UN)
-            self.close()
+            self._let_go()
 
     def _open(self) -> int:
         if self._file is None:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._path = self._folder / f"{os.getpid()}-{uuid.uuid4().hex}{_OPEN}"
+            self._name = str(self._folder / f"{os.getpid()}-{uuid.uuid4().hex}{_OPEN}")
             flags = os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
-            self._file = os.open(self._path, flags, 0o600)
+            self._file = os.open(self._name, flags, 0o600)
         return self._file
 
     def close(self) -> None:
-        """Let go of the file; the next touch begins another."""
+        """Write what has gathered and let go of the file; the next touch begins another."""
+        self.flush()
+        self._let_go()
+
+    def _let_go(self) -> None:
         if self._file is not None:
             os.close(self._file)
             self._file = None
 
 
-def _inode(path: Path) -> int | None:
+def _inode(name: str) -> int | None:
     try:
-        return path.stat().st_ino
+        return os.stat(name).st_ino
     except FileNotFoundError:
         return None
 
@@ -149,11 +185,13 @@ class _Write:
             account_id: members.ids_of(session, account_id, wanted)
             for account_id, wanted in sorted(openids.items())
         }
-        return events.record_touches(
+        touches = [
+            (account_id, push_key, kind, ids[account_id].get(openid), None, detail or None,
+             datetime.fromtimestamp(created, UTC))
+            for account_id, push_key, kind, openid, detail, created in self._rows
+        ]  # fmt: skip
+        windows.record(
             session,
-            [
-                (account_id, push_key, kind, ids[account_id].get(openid), None, detail or None,
-                 datetime.fromtimestamp(created, UTC))
-                for account_id, push_key, kind, openid, detail, created in self._rows
-            ],
-        )  # fmt: skip
+            [(each[0], each[3], each[2], each[6]) for each in touches if each[3] is not None],
+        )
+        return events.record_touches(session, touches)

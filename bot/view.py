@@ -8,9 +8,11 @@ https://developers.weixin.qq.com/doc/service/guide/dev/push/
 
 from __future__ import annotations
 
+import atexit
 import logging
 import time
 from datetime import datetime
+from multiprocessing.util import Finalize
 from typing import Any, Final
 
 from flask import Blueprint, Response, current_app, request
@@ -56,6 +58,9 @@ class Door:
         self.context = context
         self.accounts = KnownAccounts(context.callback_database, context.keyring)
         self.journal = Journal(context.settings.data.dir)
+        # Whichever way this process ends: granian's workers are multiprocessing's, which know no `atexit`.
+        atexit.register(self.journal.flush)
+        Finalize(None, self.journal.flush, exitpriority=1)
 
 
 @blueprint.record_once
@@ -100,7 +105,7 @@ def receive(slug: str) -> Response:
     except Malformed as error:
         raise Refused(400, "malformed") from error
     visit = Visit(
-        push, known.account, known.words, known.keywords,
+        push, known.account, known.languages, known.keywords,
         door.context.callback_database, door.journal, now, door.context.keyring, deadline,
     )  # fmt: skip
     try:

@@ -23,7 +23,7 @@ from domain.withdrawals import LimitReached, NotEnough
 AMOUNT: Final = re.compile(r"(\s+.{1,30}|(?:[¥￥]?\s*[0-9０-９.．,，-]|全部).{0,30})")
 """What after 提现 is meant to be an amount; anything else may be one of the merchant's keywords."""
 NAME: Final = re.compile(r"[\s:：]+(.{1,60})")
-ALL: Final = "全部"
+ALL: Final = ("全部", "all")
 SHOWN: Final = 5
 
 _YUAN = re.compile(r"[¥]?\s*([0-9]{1,7})(?:\.([0-9]{1,2}))?\s*(?:元|块)?")
@@ -42,8 +42,9 @@ def withdraw(visit: Visit, argument: str) -> Answer:
     """提现 [金额]: without an amount, how much there is and how to say it."""
     if not argument:
         return _how(visit)
-    wanted = None if argument.strip() == ALL else parse_yuan(argument)
-    if wanted is None and argument.strip() != ALL:
+    everything = argument.strip().casefold() in ALL
+    wanted = None if everything else parse_yuan(argument)
+    if wanted is None and not everything:
         return visit.words("withdraw.unclear")
     account_id, openid = visit.account.id, visit.push.openid
     token = visit.push.key  # a repeat of the push is the same request

@@ -13,14 +13,19 @@ from typing import Any, Final
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from domain.db import to_json
+from domain.db import is_key, to_json
 from domain.errors import Conflict, Invalid, NotFound
 from domain.models import Account, Tree
 from domain.secrets import Keyring
+from domain.texts import LANGUAGES
 
 MODES: Final = ("plain", "compatible", "safe")
 BIND_POLICIES: Final = ("first_touch", "protected", "last_touch")
+DIGESTS: Final = ("off", "daily", "weekly")
 QUALIFICATIONS: Final = ("everyone", "approved", "first_order", "spent")
+
+PERMANENT_CODES: Final = 100_000
+"""platform.md 3: WeChat makes no more for an account, and never deletes one."""
 
 RISK_LIMITS: Final[Mapping[str, int]] = MappingProxyType(
     {
@@ -57,6 +62,10 @@ RISK_LIMITS: Final[Mapping[str, int]] = MappingProxyType(
 `*_holds` says whether commissions wait for the review."""
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+RESERVED_SLUGS: Final = frozenset(
+    {"accounts", "code", "login", "logout", "look", "me", "setup", "static", "tasks"}
+)
+"""Names that pages of the console outside an account have: `/console/<slug>/…` must not be one of them."""
 _TOKEN = re.compile(r"[A-Za-z0-9]{3,32}")
 _AES_KEY = re.compile(r"[A-Za-z0-9]{43}")
 _APP_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -82,7 +91,14 @@ class Settings:
     second_above_fen: larger ones need two different people.
     chain_people_alert: a team of three levels with more people than this is named in the compliance record.
     campaign_window_days: how long after a click (or a broadcast's start) an order counts as its doing.
+    permanent_pool: how many permanent codes the merchant gives out at most; WeChat allows 100,000 in an account's life.
+    product_url: where a product can be bought, with `{sku}` in it; empty: the answer to a product code has no link.
     payout_method: "wechat" (商家转账) or "offline" (a person pays by bank and enters the proof).
+    language: of followers who have chosen none: zh-CN, zh-TW or en.
+    digest: "off" tells commissions of levels 2 and 3 like others; "daily" and "weekly" (Mondays) merge them into one
+    message at `digest_hour`, Beijing's.
+    quiet_from, quiet_until: Beijing's hours between which nothing is sent but withdrawals; equal means never.
+    merge_seconds, merge_above: of more than so many messages of a kind within so long, the rest is merged; 0 never.
     """
 
     bind_existing: bool = True
@@ -107,6 +123,13 @@ class Settings:
     audit_above_fen: int = 0
     second_above_fen: int = 500_000
     payout_method: str = "wechat"
+    language: str = "zh-CN"
+    digest: str = "off"
+    digest_hour: int = 20
+    quiet_from: int = 0
+    quiet_until: int = 0
+    merge_seconds: int = 60
+    merge_above: int = 3
     chain_people_alert: int = 30
     campaign_window_days: int = 7
     linked_apps: tuple[str, ...] = field(default=())
@@ -115,6 +138,8 @@ class Settings:
     alert_webhook: str = ""
     alert_openids: tuple[str, ...] = field(default=())
     risk: dict[str, int] = field(default_factory=dict)
+    permanent_pool: int = PERMANENT_CODES
+    product_url: str = ""
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Settings:
@@ -132,8 +157,15 @@ class Settings:
                 ("shortfall", made.shortfall in {"debt", "capped", "absorbed"}),
                 ("max_total_bps", 0 < made.max_total_bps <= 10_000),
                 ("payout_method", made.payout_method in {"wechat", "offline"}),
+                ("language", made.language in LANGUAGES),
+                ("digest", made.digest in DIGESTS),
+                ("digest_hour", made.digest_hour in range(24)),
+                ("quiet_from", made.quiet_from in range(24)),
+                ("quiet_until", made.quiet_until in range(24)),
                 ("qualification", made.qualification in QUALIFICATIONS),
                 ("alert_webhook", _is_webhook(made.alert_webhook)),
+                ("permanent_pool", made.permanent_pool <= PERMANENT_CODES),
+                ("product_url", _is_product_url(made.product_url)),
                 ("risk", _are_limits(made.risk)),
                 ("withdraw_fee_bps", made.withdraw_fee_bps + made.withdraw_tax_bps < 10_000),
             )
@@ -159,6 +191,12 @@ class Settings:
 
 def _is_webhook(address: str) -> bool:
     return not address or address.startswith(("https://", "http://"))
+
+
+def _is_product_url(address: str) -> bool:
+    return not address or (
+        address.startswith(("https://", "http://")) and "{sku}" in address and len(address) <= 500
+    )
 
 
 def _are_limits(limits: Mapping[str, Any]) -> bool:
@@ -204,7 +242,7 @@ def add(
     """Open an account. `depth` has no default: 1, 2 or 3 levels are the merchant's choice, with its risk
     (platform.md 13). Raises `Invalid` for a malformed value and `Conflict` for a slug or app id in use."""
     checks = {
-        "slug": _SLUG.fullmatch(slug),
+        "slug": _SLUG.fullmatch(slug) and slug not in RESERVED_SLUGS,
         "app_id": _APP_ID.fullmatch(app_id),
         "token": _TOKEN.fullmatch(token),
         "aes_key": _AES_KEY.fullmatch(aes_key),
@@ -233,9 +271,16 @@ def add(
     return account
 
 
+def find(session: Session, slug: str) -> Account | None:
+    """The account of this slug; None also for what cannot be one."""
+    if not is_key(slug):
+        return None
+    return session.scalar(select(Account).where(Account.slug == slug))
+
+
 def get(session: Session, slug: str) -> Account:
     """The account of this slug, or `NotFound`."""
-    account = session.scalar(select(Account).where(Account.slug == slug))
+    account = find(session, slug)
     if account is None:
         raise NotFound("no such account", slug=slug)
     return account

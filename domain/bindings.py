@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy.orm import Session
 
-from domain import events, notices
+from domain import events, notices, webhooks
 from domain.accounts import OpenAccount, Settings
 from domain.db import Sql, is_key, to_db
 from domain.tally import Changes
@@ -59,8 +59,8 @@ def display_name(nickname: str | None, code: str) -> str:
     return nickname or f"会员·{code}"
 
 
-_PROMOTER = Sql(
-    "SELECT s.id AS scene_id, s.kind, p.id, p.status, p.code, p.nickname FROM scene s"
+_FOUND = Sql(
+    "SELECT s.id AS scene_id, s.kind, s.sku, p.id, p.status, p.code, p.nickname FROM scene s"
     " LEFT JOIN member p ON p.id = s.member_id WHERE s.account_id = ? AND s.code = ?"
 )
 _CHAIN = (
@@ -110,54 +110,73 @@ _HISTORY = Sql(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The scene behind a code, and the promoter it leads to, if it leads to one."""
+
+    scene_id: int
+    kind: str
+    sku: str | None
+    promoter_id: int | None
+    status: str | None
+    code: str | None
+    nickname: str | None
+
+
+def look_up(session: Session, account_id: int, scene_code: str | None) -> Found | None:
+    """What a code of this account carries; None for one that is unknown here."""
+    if scene_code is None or not is_key(scene_code):  # anybody can print a code with anything in it
+        return None
+    row = _FOUND(session, account_id, scene_code).one_or_none()
+    return None if row is None else Found(*row)
+
+
 def by_scan(
     session: Session,
     account: OpenAccount,
     person: Person,
-    scene_code: str,
+    found: Found | None,
     by_follow: bool,
     push_key: str,
     changes: Changes,
     now: datetime,
 ) -> tuple[str | None, str | None]:
-    """Bind `person`, whose row is locked, to the promoter behind a code; `by_follow`: they came by subscribing.
+    """Bind `person`, whose row is locked, to the promoter behind a code; `found` is None for one that nobody knows,
+    `by_follow`: they came by subscribing.
 
     (referrer's name, None) when bound now, (None, reason) when refused, (None, None) for a code that binds nobody.
     The referrer hears at once; a refusal is recorded with its reason.
     """
-    promoter = None
-    if is_key(scene_code):  # anybody can print a code with anything in it
-        promoter = _PROMOTER(session, account.id, scene_code).one_or_none()
-    if promoter is not None and promoter.kind != "promoter":
+    if found is not None and found.promoter_id is None:
         return None, None
     refused: str | None = UNKNOWN_SCENE
-    if promoter is not None:
-        refused = _refusal(account.settings, person, promoter, by_follow, now)
-    if promoter is not None and refused is None:
-        refused = set_referrer(
-            session, account.id, person, promoter.id,
-            scene_id=promoter.scene_id, reason="scan", actor="follower", changes=changes, now=now,
-        )  # fmt: skip
-    if promoter is None or refused is not None:
-        scene_id = None if promoter is None else promoter.scene_id
+    if found is not None and found.promoter_id is not None:
+        refused = _refusal(account.settings, person, found, by_follow, now)
+        if refused is None:
+            refused = set_referrer(
+                session, account.id, person, found.promoter_id,
+                scene_id=found.scene_id, reason="scan", actor="follower", changes=changes, now=now,
+            )  # fmt: skip
+    if found is None or found.promoter_id is None or refused is not None:
+        scene_id = None if found is None else found.scene_id
         events.record(
             session, account.id, f"{push_key}-refused", events.BIND_REFUSED, now,
             member_id=person.id, scene_id=scene_id, detail=refused,
         )  # fmt: skip
         return None, refused
     news = notices.News(
-        account.id, promoter.id, notices.FRIEND_JOINED, f"joined-{person.id}-{push_key}",
+        account.id, found.promoter_id, notices.FRIEND_JOINED, f"joined-{person.id}-{push_key}",
         {"friend": person.name, "at": now.isoformat()},
     )  # fmt: skip
     notices.tell(session, [news], now)
-    return display_name(promoter.nickname, promoter.code), None
+    return display_name(found.nickname, found.code or ""), None
 
 
 def _refusal(
-    settings: Settings, person: Person, promoter: Any, by_follow: bool, now: datetime
+    settings: Settings, person: Person, promoter: Found, by_follow: bool, now: datetime
 ) -> str | None:
     """Why this scan binds nobody, as far as it shows before a lock is taken."""
-    if promoter.id == person.id:
+    if promoter.promoter_id == person.id:
         return SELF
     if promoter.status != "active":
         return SUSPENDED
@@ -165,7 +184,7 @@ def _refusal(
         return EXISTING_FOLLOWER
     if person.referrer_id is None:
         return None
-    if person.referrer_id == promoter.id or settings.bind_policy == "first_touch":
+    if person.referrer_id == promoter.promoter_id or settings.bind_policy == "first_touch":
         return BOUND_ALREADY
     protected_until = (person.bound_at or now) + timedelta(days=settings.protect_days)
     if settings.bind_policy == "protected" and now < protected_until:
@@ -214,6 +233,11 @@ def set_referrer(
     _HISTORY(
         session, account_id, person.id, person.referrer_id, referrer_id, scene_id, reason, actor, to_db(now), person.id
     )  # fmt: skip
+    subject = {"member": person.id, "referrer": referrer_id, "reason": reason}
+    bound = webhooks.Happened(
+        webhooks.MEMBER_BOUND, f"bound-{person.id}-{now:%Y%m%d%H%M%S%f}", subject
+    )
+    webhooks.tell(session, account_id, [bound], now)
     return None
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from domain import ledger, notices
-from domain.accounts import OpenAccount
+from domain.accounts import OpenAccount, Settings
 from domain.db import Sql, changed, to_db
 from domain.errors import LedgerBroken
 from domain.ledger import Entry
@@ -282,7 +282,7 @@ def take_back(
             row.member_id, row.level, earned_fen=-amount, frozen_fen=-amount if frozen else 0
         )
         news.add(row.member_id, frozen, amount)
-    entries += _absorbed(session, account, refund_id, entries)
+    entries += absorbed(session, account.settings, str(refund_id), entries)
     ledger.post(session, entries, now)
     changes.write(session)
     ledger.fold_into_balances(
@@ -328,17 +328,19 @@ class _TakenNews:
         ]  # fmt: skip
 
 
-def _absorbed(
-    session: Session, account: OpenAccount, refund_id: int, entries: Sequence[Entry]
+def absorbed(
+    session: Session, settings: Settings, cause: str, entries: Sequence[Entry]
 ) -> list[Entry]:
-    """What the merchant gives back because a claw-back would leave a larger debt than the account allows."""
-    if account.settings.shortfall == "debt":
+    """What the merchant gives back because a claw-back would leave a larger debt than the account allows. `cause` is
+    in the keys: the refund's id, or what else took the money. Locks the balances."""
+    if settings.shortfall == "debt":
         return []
     clawed: dict[int, int] = defaultdict(int)
     for one in entries:
         if one.source == ledger.AVAILABLE:
             clawed[one.member_id] += one.amount_fen
-    floor_fen = -account.settings.debt_cap_fen if account.settings.shortfall == "capped" else 0
+    account_id = entries[0].account_id
+    floor_fen = -settings.debt_cap_fen if settings.shortfall == "capped" else 0
     available = ledger.lock_available(session, list(clawed))
     result = []
     for member_id, amount_fen in sorted(clawed.items()):
@@ -346,11 +348,11 @@ def _absorbed(
         lowest = min(before, floor_fen)  # an old debt is not forgiven by a new claw-back
         excess = min(amount_fen, lowest - (before - amount_fen))
         if excess > 0:
-            key = f"absorb-{refund_id}-{member_id}"
+            key = f"absorb-{cause}-{member_id}"
             result.append(
                 Entry(
                     key,
-                    account.id,
+                    account_id,
                     member_id,
                     ledger.COMMISSION,
                     ledger.AVAILABLE,

@@ -17,8 +17,13 @@ SCAN: Final = "scan"
 CLICK: Final = "click"
 VIEW: Final = "view"
 TEXT: Final = "text"
+CODE: Final = "code"
+"""A friend's 邀请码 was typed."""
+POSTER: Final = "poster"
+"""A poster was sent; `detail` is its template, 0 the built-in one."""
 BUY: Final = "buy"
 BIND_REFUSED: Final = "bind_refused"
+SUBSCRIPTION: Final = "subscription"
 
 _INSERT = Sql(
     "INSERT INTO event (account_id, push_key, kind, member_id, scene_id, detail, at) VALUES (?, ?, ?, ?, ?, ?, ?)"

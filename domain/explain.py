@@ -24,6 +24,8 @@ from domain.money import BPS, percent, share, yuan
 from domain.rules import RuleVersion, Share, Terms
 from domain.texts import Words, day, minute
 
+DEPTH: Final = "depth"
+"""Why a member above the rule's depth earned nothing: the plan has no line for them."""
 SEARCHED_PURCHASES: Final = 500
 """How many of the account's newest purchases are looked through for one of the member's team: bounds the question."""
 
@@ -261,7 +263,8 @@ def _changes(words: Words, facts: Explanation) -> list[str]:
     if not facts.clawed_fen:
         return []
     if facts.kind == "registration":
-        return [words("why.left", friend=facts.friend)]
+        late = facts.status == "clawed_back"
+        return [words("why.left_settled" if late else "why.left", friend=facts.friend)]
     kept = yuan(facts.amount_fen - facts.clawed_fen)
     return [words("why.taken", taken=yuan(facts.clawed_fen), kept=kept)]
 
@@ -321,7 +324,7 @@ def nothing_for(session: Session, order: Order, member_id: int) -> list[Nothing]
     if level is None:
         return [Nothing(rules.NO_UPLINE)]
     if level > rule.depth:
-        return [Nothing(rules.DEPTH, level)]
+        return [Nothing(DEPTH, level)]
     lines = orders.lines_of(session, order.id)
     shares = [one for one in orders.shares_of(session, order, lines) if one.level == level]
     if any(one.member_id == member_id for one in shares):

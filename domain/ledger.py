@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from domain import webhooks
 from domain.db import Sql, changed, to_db
 from domain.errors import LedgerBroken
 from domain.models import Posting
@@ -73,6 +74,7 @@ def post(session: Session, entries: Sequence[Entry], now: datetime) -> None:
             )
     at = to_db(now)
     _INSERT.many(session, [(*one, at) for one in entries])
+    webhooks.tell_postings(session, entries, now)
 
 
 def fold_into_balances(session: Session, entries: Sequence[Entry]) -> None:

@@ -13,21 +13,23 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from domain import bindings, events, registrations
+from domain import bindings, events, privacy, registrations, scenes
 from domain.accounts import OpenAccount
-from domain.bindings import PAID_LEVELS, Person, display_name
-from domain.db import Sql, changed, is_duplicate, is_key, maybe_from_db, to_db
+from domain.bindings import PAID_LEVELS, Found, Person, display_name
+from domain.db import UNIT, Sql, changed, is_duplicate, is_key, maybe_from_db, packed, to_db
 from domain.errors import Invalid, NotFound
 from domain.models import Identity, Member, Relation
 from domain.secrets import Keyring, random_code
 from domain.tally import Changes, Figures
+from domain.texts import LANGUAGES
 
 
 @dataclass(frozen=True, slots=True)
 class Touch:
     """What a follow, scan or leave came to. `repeated`: this push had been applied before, nothing was done now.
 
-    `referrer` is the name of the member they were bound to now; `refused` the reason when a code did not bind.
+    `referrer` is the name of the member they were bound to now; `refused` the reason when a code did not bind;
+    `scene` what the code carries, also at a repeat.
     """
 
     member_id: int
@@ -36,6 +38,7 @@ class Touch:
     repeated: bool = False
     referrer: str | None = None
     refused: str | None = None
+    scene: Found | None = None
 
 
 @dataclass(slots=True)
@@ -50,6 +53,8 @@ class Summary:
     referrer_id: int | None
     available_fen: int
     withdrawing_fen: int
+    lang: str
+    unread: bool
     levels: dict[int, Figures] = field(default_factory=dict)
 
     @property
@@ -75,15 +80,27 @@ _PERSON_LOCKED = Sql(
     f"SELECT {_PERSON_COLUMNS} FROM member WHERE account_id = ? AND openid = ? FOR UPDATE",
     sqlite=f"SELECT {_PERSON_COLUMNS} FROM member WHERE account_id = ? AND openid = ?",
 )
-_SUMMARY = Sql(
-    "SELECT m.id, m.code, m.nickname, m.status, m.muted, m.referrer_id, b.available_fen, b.withdrawing_fen, t.level,"
-    " SUM(t.people) AS people, SUM(t.following) AS following, SUM(t.buyers) AS buyers, SUM(t.orders) AS orders,"
-    " SUM(t.spent_fen) AS spent_fen, SUM(t.refunded_fen) AS refunded_fen, SUM(t.earned_fen) AS earned_fen,"
-    " SUM(t.frozen_fen) AS frozen_fen"
-    " FROM member m LEFT JOIN balance b ON b.member_id = m.id LEFT JOIN tally t ON t.member_id = m.id"
-    " WHERE m.account_id = ? AND m.openid = ?"
-    " GROUP BY m.id, m.code, m.nickname, m.status, m.muted, m.referrer_id, b.available_fen, b.withdrawing_fen, t.level"
-)
+
+
+def _summary_statement(person: str, figures: str) -> str:
+    return (
+        f"SELECT {person} AS person, {figures} AS figures FROM member m"
+        " LEFT JOIN balance b ON b.member_id = m.id LEFT JOIN tally t ON t.member_id = m.id"
+        " WHERE m.account_id = ? AND m.openid = ?"
+        " GROUP BY m.id, m.code, m.status, m.muted, m.referrer_id, m.nickname, b.available_fen, b.withdrawing_fen,"
+        " m.lang, m.unread, t.level"
+    )
+
+
+_WHO = packed(
+    "m.id", "m.code", "m.status", "m.muted", "m.referrer_id", "b.available_fen", "b.withdrawing_fen", "m.lang",
+    "m.unread", "m.nickname",
+)  # fmt: skip
+_SUMS = packed("t.level", *(
+    f"SUM(t.{name})" for name in
+    ("people", "following", "buyers", "orders", "spent_fen", "refunded_fen", "earned_fen", "frozen_fen")
+))  # fmt: skip
+_SUMMARY = Sql(_summary_statement(_WHO[0], _SUMS[0]), sqlite=_summary_statement(_WHO[1], _SUMS[1]))
 
 
 def find(session: Session, account_id: int, openid: str) -> Member | None:
@@ -114,15 +131,16 @@ def summary(session: Session, account_id: int, openid: str) -> Summary | None:
     rows = _SUMMARY(session, account_id, openid).all()
     if not rows:
         return None
-    first = rows[0]
+    who = rows[0].person.split(UNIT, 9)
     result = Summary(
-        first.id, first.code, first.nickname, first.status, bool(first.muted), first.referrer_id,
-        int(first.available_fen or 0), int(first.withdrawing_fen or 0),
+        int(who[0]), who[1], who[9] or None, who[2], who[3] == "1", int(who[4]) if who[4] else None,
+        int(who[5] or 0), int(who[6] or 0), who[7], who[8] == "1",
         {level: Figures() for level in range(1, PAID_LEVELS + 1)},
     )  # fmt: skip
-    for row in rows:
-        if row.level is not None:
-            result.levels[row.level] = Figures(*map(int, row[9:17]))
+    for _, figures in rows:
+        level, *sums = figures.split(UNIT)
+        if level:
+            result.levels[int(level)] = Figures(*map(int, sums))
     return result
 
 
@@ -143,9 +161,11 @@ class Recipient:
     openid: str
     following: bool
     muted: bool
+    lang: str = ""
+    """Empty: the account's."""
 
 
-_RECIPIENTS = Sql("SELECT id, openid, following, muted FROM member WHERE id IN (??)")
+_RECIPIENTS = Sql("SELECT id, openid, following, muted, lang FROM member WHERE id IN (??)")
 
 
 def recipients(session: Session, member_ids: Sequence[int]) -> dict[int, Recipient]:
@@ -154,7 +174,8 @@ def recipients(session: Session, member_ids: Sequence[int]) -> dict[int, Recipie
         return {}
     rows = _RECIPIENTS.among(session, (), sorted(set(member_ids)))
     return {
-        row.id: Recipient(row.id, row.openid, bool(row.following), bool(row.muted)) for row in rows
+        row.id: Recipient(row.id, row.openid, bool(row.following), bool(row.muted), row.lang)
+        for row in rows
     }
 
 
@@ -202,6 +223,7 @@ def follow(
 ) -> Touch:
     """A follower subscribed, perhaps by a code. `created`: the push's CreateTime in seconds; `push_key` makes a repeat
     harmless. Joins, binds, and sets the follow state unless a later change is known already."""
+    found = bindings.look_up(session, account.id, scene_code)
     person, is_new = _join(session, account.id, openid, now)
     if not events.record(
         session,
@@ -210,21 +232,34 @@ def follow(
         events.FOLLOW,
         _at(created),
         member_id=person.id,
+        scene_id=None if found is None else found.scene_id,
         detail=scene_code and scene_code[:190],
     ):
-        return Touch(person.id, person.name, repeated=True)
+        return Touch(person.id, person.name, repeated=True, scene=found)
     changes = Changes()
     referrer, refused = None, None
     if scene_code:
         by_follow = is_new or not person.following
         referrer, refused = bindings.by_scan(
-            session, account, person, scene_code, by_follow, push_key, changes, now
+            session, account, person, found, by_follow, push_key, changes, now
         )
+        _keep_source(session, person, found, is_new)
         if referrer is not None and is_new:
             _reward_registration(session, account, person, changes, now)
     _set_following(session, person.id, True, created, changes)
     changes.write(session)
-    return Touch(person.id, person.name, is_new=is_new, referrer=referrer, refused=refused)
+    return Touch(
+        person.id, person.name, is_new=is_new, referrer=referrer, refused=refused, scene=found
+    )
+
+
+_SOURCE = Sql("UPDATE member SET source_scene_id = ? WHERE id = ? AND source_scene_id IS NULL")
+
+
+def _keep_source(session: Session, person: Person, found: Found | None, is_new: bool) -> None:
+    """The code by which somebody joined, for the statistics of codes; a later code is not where they came from."""
+    if is_new and found is not None:
+        _SOURCE(session, found.scene_id, person.id)
 
 
 _REFERRER = Sql("SELECT referrer_id FROM member WHERE id = ?")
@@ -254,6 +289,7 @@ def scan(
 ) -> Touch:
     """A follower scanned a code (SCAN). Their follow state does not change, but somebody unknown joins as following:
     WeChat reports SCAN of followers only, so their subscribe is still on its way or was lost."""
+    found = bindings.look_up(session, account.id, scene_code)
     person, is_new = _join(session, account.id, openid, now)
     if not events.record(
         session,
@@ -262,17 +298,59 @@ def scan(
         events.SCAN,
         _at(created),
         member_id=person.id,
+        scene_id=None if found is None else found.scene_id,
         detail=scene_code and scene_code[:190],
     ):
-        return Touch(person.id, person.name, repeated=True)
+        return Touch(person.id, person.name, repeated=True, scene=found)
     changes = Changes()
     referrer, refused = bindings.by_scan(
-        session, account, person, scene_code, is_new, push_key, changes, now
+        session, account, person, found, is_new, push_key, changes, now
     )
+    _keep_source(session, person, found, is_new)
     if is_new:
         _set_following(session, person.id, True, created, changes)
     changes.write(session)
-    return Touch(person.id, person.name, is_new=is_new, referrer=referrer, refused=refused)
+    return Touch(
+        person.id, person.name, is_new=is_new, referrer=referrer, refused=refused, scene=found
+    )
+
+
+_BY_CODE = Sql("SELECT id FROM member WHERE account_id = ? AND code = ?")
+
+
+def enter_code(
+    session: Session,
+    account: OpenAccount,
+    openid: str,
+    *,
+    code: str,
+    created: int,
+    push_key: str,
+    now: datetime,
+) -> Touch:
+    """A follower typed a friend's 邀请码: bound by the rules of a scan, refused as `unknown_scene` when nobody has
+    it."""
+    person, is_new = _join(session, account.id, openid, now)
+    if not events.record(
+        session, account.id, push_key, events.CODE, _at(created), member_id=person.id, detail=code[:190]
+    ):  # fmt: skip
+        return Touch(person.id, person.name, repeated=True)
+    found = None
+    friend = _BY_CODE(session, account.id, code.upper()).one_or_none() if is_key(code) else None
+    if friend is not None:
+        scene = scenes.of_member(session, account.id, friend.id, now)
+        found = bindings.look_up(session, account.id, scene.code)
+    changes = Changes()
+    referrer, refused = bindings.by_scan(
+        session, account, person, found, is_new, push_key, changes, now
+    )
+    _keep_source(session, person, found, is_new)
+    if is_new:
+        _set_following(session, person.id, True, created, changes)
+    changes.write(session)
+    return Touch(
+        person.id, person.name, is_new=is_new, referrer=referrer, refused=refused, scene=found
+    )
 
 
 def leave(
@@ -295,7 +373,9 @@ def leave(
         return Touch(person.id, person.name, repeated=True)
     changes = Changes()
     if _set_following(session, person.id, False, created, changes) or is_new:
-        _erase_personal_data(session, person.id)
+        privacy.erase(session, person.id)
+    # Also when they have come back since: the push is late, the leaving was not.
+    registrations.take_back_for(session, person.id, _at(created), changes, now)
     changes.write(session)
     return Touch(person.id, person.name, is_new=is_new)
 
@@ -311,7 +391,8 @@ def found_gone(session: Session, member_id: int, sent_at: datetime) -> bool:
     left_at = int(sent_at.timestamp()) - CLOCK_SKEW_SECONDS
     gone = _set_following(session, member_id, False, left_at, changes)
     if gone:
-        _erase_personal_data(session, member_id)
+        registrations.take_back_for(session, member_id, _at(left_at), changes, sent_at)
+        privacy.erase(session, member_id)
         changes.write(session)
     return gone
 
@@ -363,8 +444,7 @@ _UPLINES = Sql("SELECT level, ancestor_id FROM relation WHERE descendant_id = ? 
 def _set_following(
     session: Session, member_id: int, following: bool, created: int, changes: Changes
 ) -> bool:
-    """Follow state goes by the greatest CreateTime, a tie by the later arrival; whether it changed. Whoever leaves in
-    the hold window takes their registration reward along."""
+    """Follow state goes by the greatest CreateTime, a tie by the later arrival; whether it changed."""
     unfollowed_at = None if following else to_db(_at(created))
     turned = changed(
         _FOLLOW_STATE(session, following, created, unfollowed_at, member_id, created, following)
@@ -374,33 +454,25 @@ def _set_following(
         return False
     for row in _UPLINES(session, member_id):
         changes.add(row.ancestor_id, row.level, following=1 if following else -1)
-    if not following:
-        registrations.void_for(session, member_id, _at(created), changes)
     return True
 
 
-def erase(session: Session, account_id: int, openid: str) -> None:
-    """Erase the personal data of somebody who took back their consent; nothing to do when they are no member."""
+def found_following(session: Session, member_id: int, at: int) -> bool:
+    """WeChat's list of followers named somebody of whom we thought that they had left; `at` in seconds. A later push
+    wins; whether it was news."""
+    changes = Changes()
+    came = _set_following(session, member_id, True, at, changes)
+    if came:
+        changes.write(session)
+    return came
+
+
+def erase(session: Session, account_id: int, openid: str, *, closed: bool = False) -> None:
+    """Erase the personal data of somebody who took back their consent, or `closed` their WeChat account; nothing to do
+    when they are no member."""
     person = _PERSON(session, account_id, openid).one_or_none()
     if person is not None:
-        _erase_personal_data(session, person.id)
-
-
-def _erase_personal_data(session: Session, member_id: int) -> None:
-    """Name, phone, mail and real name; the binding and the ledger are the merchant's books and stay."""
-    session.execute(
-        update(Member)
-        .where(Member.id == member_id)
-        .values(
-            nickname=None,
-            phone=None,
-            phone_index=None,
-            email=None,
-            email_index=None,
-            real_name=None,
-            real_name_index=None,
-        )
-    )
+        privacy.erase(session, person.id, closed=closed)
 
 
 # --- what a member tells about themselves ---------------------------------------------------------------------------
@@ -488,12 +560,54 @@ def set_unionid(session: Session, member_id: int, unionid: str) -> None:
     session.execute(update(Member).where(Member.id == member_id).values(unionid=unionid))
 
 
+def set_remark(session: Session, member_id: int, remark: str | None) -> None:
+    """Keep the merchant's note of who this is."""
+    session.execute(update(Member).where(Member.id == member_id).values(remark=remark))
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What an answer in the chat must know of a follower: their language (empty: the account's), and whether notices
+    wait for them."""
+
+    lang: str
+    unread: bool
+
+
+_GREETING = Sql("SELECT lang, unread FROM member WHERE account_id = ? AND openid = ?")
+
+
+def greeting(session: Session, account_id: int, openid: str) -> Greeting:
+    """How to speak to this follower, in one statement; a stranger is spoken to like everybody."""
+    row = _GREETING(session, account_id, openid).one_or_none()
+    return Greeting("", False) if row is None else Greeting(row.lang, bool(row.unread))
+
+
+def set_language(session: Session, account_id: int, openid: str, lang: str) -> None:
+    """语言: what the chat, notices and pages say is in `lang` from now on; empty: the account's. Raises `Invalid`,
+    `NotFound`."""
+    if lang and lang not in LANGUAGES:
+        raise Invalid("no such language", lang=lang, languages=list(LANGUAGES))
+    query = update(Member).where(Member.account_id == account_id, Member.openid == openid)
+    if not changed(session.execute(query.values(lang=lang))):
+        raise NotFound("no such member", openid=openid)
+
+
 def set_muted(session: Session, account_id: int, openid: str, muted: bool) -> None:
-    """退订 / 订阅: whether notices are sent; the inbox keeps them all the same."""
+    """退订 / 订阅: whether anything is sent, promotions too; the inbox keeps notices all the same."""
     session.execute(
         update(Member)
         .where(Member.account_id == account_id, Member.openid == openid)
-        .values(muted=muted)
+        .values(muted=muted, promotions_muted=muted)
+    )
+
+
+def set_promotions_muted(session: Session, account_id: int, openid: str, muted: bool) -> None:
+    """退订 活动 / 订阅 活动: whether promotions (broadcasts) are sent; notices are not concerned."""
+    session.execute(
+        update(Member)
+        .where(Member.account_id == account_id, Member.openid == openid)
+        .values(promotions_muted=muted)
     )
 
 

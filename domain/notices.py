@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from domain import outbox
-from domain.db import Sql, to_db, to_json
-from domain.errors import Invalid
-from domain.models import Notice, NoticeTemplate
+from domain.db import Sql, changed, to_db, to_json
+from domain.errors import Invalid, NotFound
+from domain.models import Member, Notice, NoticeTemplate, Outbox
+from domain.secrets import short_digest
 
 FRIEND_JOINED: Final = "friend_joined"
 COMMISSION_ACCRUED: Final = "commission_accrued"
@@ -43,6 +47,10 @@ REFERRER_CHANGED: Final = "referrer_changed"
 REFERRER_CLEARED: Final = "referrer_cleared"
 FRIEND_MOVED: Final = "friend_moved"
 DISPUTE_DECIDED: Final = "dispute_decided"
+FRIENDS_JOINED: Final = "friends_joined"
+COMMISSIONS_ACCRUED: Final = "commissions_accrued"
+TEAM_DIGEST: Final = "team_digest"
+NOTICE_TEST: Final = "notice_test"
 OCCASIONS: Final = (
     FRIEND_JOINED,
     REFERRER_CHANGED,
@@ -72,12 +80,47 @@ OCCASIONS: Final = (
     PROMOTER_SUSPENDED,
     PROMOTER_REINSTATED,
     RISK_ALERT,
+    FRIENDS_JOINED,
+    COMMISSIONS_ACCRUED,
+    TEAM_DIGEST,
+    NOTICE_TEST,
 )
+
+TEMPLATE: Final = "template"
+SUBSCRIPTION: Final = "subscription"
+CUSTOM: Final = "custom"
+INBOX: Final = "inbox"
+CHANNELS: Final = (TEMPLATE, SUBSCRIPTION, CUSTOM, INBOX)
+"""The ladder (design.md 8): what one rung cannot tell, the next one tells."""
+MAPPED: Final = (TEMPLATE, SUBSCRIPTION)
+"""Channels whose messages are filled-in templates of the account's."""
+MERGED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        FRIENDS_JOINED: FRIEND_JOINED,
+        COMMISSIONS_ACCRUED: COMMISSION_ACCRUED,
+        TEAM_DIGEST: COMMISSION_ACCRUED,
+    }
+)
+"""Messages that tell several notices at once, and whose template they borrow when the account gave them none."""
+URGENT: Final = frozenset(
+    {
+        WITHDRAWAL_REQUESTED,
+        WITHDRAWAL_APPROVED,
+        WITHDRAWAL_REJECTED,
+        WITHDRAWAL_CONFIRM,
+        WITHDRAWAL_REMIND,
+        WITHDRAWAL_PAID,
+        WITHDRAWAL_FAILED,
+        RISK_ALERT,
+        NOTICE_TEST,
+    }
+)
+"""Told in quiet hours too: somebody waits for them, or has only hours to confirm."""
 
 PARAMETERS: Final = (
     "friend", "order_no", "level", "amount", "paid", "count", "time", "status", "occasion"
 )  # fmt: skip
-"""What a template's keyword can show; jobs/notify.py turns the params of a notice into these words."""
+"""What a template's keyword can show; domain/cards.py turns the params of a notice into these words."""
 
 _INSERT = Sql(
     "INSERT INTO notice (account_id, member_id, occasion, notice_key, params, created_at) VALUES (?, ?, ?, ?, ?, ?)"
@@ -129,30 +172,231 @@ def latest_of(session: Session, member_id: int, limit: int = 5) -> list[Notice]:
     )
 
 
+# --- the inbox of the chat ------------------------------------------------------------------------------------------
+
+_UNREAD = Sql("UPDATE member SET unread = ? WHERE id IN (??)")
+_WAIT = Sql("UPDATE notice SET waiting_at = ? WHERE waiting_at IS NULL AND notice_key IN (??)")
+_MEET = Sql("UPDATE member SET unread = ? WHERE account_id = ? AND openid = ?")
+_READ = Sql("UPDATE notice SET read_at = ? WHERE read_at IS NULL AND id IN (??)")
+
+
+def wait_in_inbox(
+    session: Session, keys: Sequence[str], member_ids: Sequence[int], now: datetime
+) -> None:
+    """No channel took these notices (by key): their members read them at the next visit. A repeat changes nothing.
+
+    The member's row first, here and in `waiting_for`: so neither a notice nor the mark on the member is overlooked.
+    """
+    if member_ids:
+        _UNREAD.among(session, (True,), sorted(set(member_ids)))
+    if keys:
+        _WAIT.among(session, (to_db(now),), sorted(set(keys)))
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The oldest notices that wait for a member's visit, of `count`."""
+
+    member_id: int
+    notices: list[Notice]
+    count: int
+
+
+def waiting_for(session: Session, account_id: int, openid: str, limit: int) -> Waiting:
+    """What waits for this follower; their row is locked until the end of the transaction, which must `mark_read`."""
+    _MEET(session, False, account_id, openid)
+    member_id = session.scalar(
+        select(Member.id).where(Member.account_id == account_id, Member.openid == openid)
+    )
+    waits = (
+        Notice.member_id == (member_id or 0),
+        Notice.waiting_at.is_not(None),
+        Notice.read_at.is_(None),
+    )
+    count = session.scalar(select(func.count(Notice.id)).where(*waits)) or 0
+    oldest = session.scalars(select(Notice).where(*waits).order_by(Notice.id).limit(limit))
+    return Waiting(member_id or 0, list(oldest), count)
+
+
+def mark_read(
+    session: Session, member_id: int, notice_ids: Sequence[int], left: int, now: datetime
+) -> None:
+    """These have been shown; `left`: how many still wait."""
+    if notice_ids:
+        _READ.among(session, (to_db(now),), list(notice_ids))
+    if left:
+        _UNREAD.among(session, (True,), [member_id])
+
+
+# --- what WeChat says afterwards ------------------------------------------------------------------------------------
+
+
+def keys_of(row_key: str, payload: Mapping[str, Any]) -> list[str]:
+    """The keys of the notices that a message is about."""
+    parts = payload.get("parts")
+    return (
+        [str(each) for each in parts]
+        if isinstance(parts, list)
+        else [row_key.removeprefix("notice-")]
+    )
+
+
+def subscription_number(member_id: int, template_id: str) -> str:
+    """Stands for the id that WeChat does not give a subscription notice."""
+    return f"sub-{member_id}-{short_digest(template_id)}"
+
+
+def not_shown(session: Session, row: Outbox, now: datetime) -> None:
+    """WeChat took this message and says later that it was not shown: the next channel has it, once."""
+    if row.topic != outbox.NOTICE or row.channel not in MAPPED:
+        return
+    payload = json.loads(row.payload)
+    below = CHANNELS[CHANNELS.index(row.channel) + 1]
+    payload |= {"from": below, "parts": keys_of(row.dedupe_key, payload)}
+    key = f"after-{row.id}-{row.channel}"
+    message = outbox.Message(row.account_id, outbox.NOTICE, key, payload, now, row.member_id)
+    outbox.carry_on(session, row, message, now)
+
+
+# --- what became of them --------------------------------------------------------------------------------------------
+
+FORGOTTEN: Final = "forgotten"
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of a notice: by which channel, and how (`delivered`, `sent`, `waiting` in the inbox, `read` there,
+    `muted`, `left`, `pending`, `dead`, …); `error` is what the channels before said. Messages are forgotten after 30
+    days. `merged`: told together with others."""
+
+    notice_key: str
+    channel: str | None
+    outcome: str
+    error: str | None
+    merged: bool
+
+
+def fates_of(session: Session, told: Sequence[Notice]) -> list[Fate]:
+    """What became of these notices, in their order."""
+    rows = _messages(session, [f"notice-{each.notice_key}" for each in told])
+    carriers = {row.carried_by for row in rows.values() if row.carried_by}
+    while missing := carriers - set(rows):
+        found = _messages(session, sorted(missing))
+        rows |= found
+        carriers = {row.carried_by for row in found.values() if row.carried_by}
+    return [_fate(each, rows) for each in told]
+
+
+def _messages(session: Session, keys: Sequence[str]) -> dict[str, Outbox]:
+    found = session.scalars(select(Outbox).where(Outbox.dedupe_key.in_(keys)))
+    return {row.dedupe_key: row for row in found}
+
+
+def _fate(told: Notice, rows: Mapping[str, Outbox]) -> Fate:
+    key: str | None = f"notice-{told.notice_key}"
+    row: Outbox | None = None
+    merged = False
+    errors: list[str] = []
+    while key is not None:
+        row = rows.get(key)
+        if row is None:
+            break
+        merged = merged or row.delivery == outbox.MERGED
+        errors += [row.last_error] if row.last_error else []
+        key = row.carried_by
+    if row is None:
+        outcome = FORGOTTEN
+    elif row.state == "done":
+        outcome = row.delivery or "sent"
+    else:
+        outcome = row.state
+    if told.waiting_at is not None:
+        outcome = "waiting" if told.read_at is None else "read"
+    return Fate(
+        told.notice_key,
+        None if row is None else row.channel,
+        outcome,
+        "; ".join(errors) or None,
+        merged,
+    )
+
+
+# --- templates ------------------------------------------------------------------------------------------------------
+
+
 def set_template(
     session: Session,
     account_id: int,
     occasion: str,
     template_id: str,
     fields: dict[str, str] | None = None,
+    channel: str = TEMPLATE,
 ) -> None:
-    """Choose the WeChat template of an occasion. `fields`: template keyword → our parameter; None leaves it to
-    jobs/notify to find what each keyword wants. Raises `Invalid` for an unknown occasion or parameter."""
+    """Choose the WeChat template of an occasion, for template messages or subscription notices. `fields`: template
+    keyword → our parameter; None leaves it to jobs/notify to find what each keyword wants. Raises `Invalid` for an
+    unknown occasion, channel or parameter."""
+    if channel not in MAPPED:
+        raise Invalid("no such channel", channel=channel, channels=list(MAPPED))
     if occasion not in OCCASIONS:
         raise Invalid("no such occasion", occasion=occasion, occasions=list(OCCASIONS))
     unknown = sorted(set((fields or {}).values()) - set(PARAMETERS))
     if unknown:
         raise Invalid("no such parameter", unknown=unknown, parameters=list(PARAMETERS))
-    row = session.get(NoticeTemplate, (account_id, occasion))
+    row = session.get(NoticeTemplate, (account_id, occasion, channel))
     if row is None:
-        row = NoticeTemplate(account_id=account_id, occasion=occasion)
+        row = NoticeTemplate(account_id=account_id, occasion=occasion, channel=channel)
         session.add(row)
     row.template_id = template_id
     row.fields = None if fields is None else to_json(fields)
+    row.problem = row.problem_at = None
     session.flush()
 
 
-def templates_of(session: Session, account_id: int) -> dict[str, NoticeTemplate]:
-    """The account's templates by occasion."""
-    rows = session.scalars(select(NoticeTemplate).where(NoticeTemplate.account_id == account_id))
+def remove_template(
+    session: Session, account_id: int, occasion: str, channel: str = TEMPLATE
+) -> None:
+    """The occasion is not told by this channel any more. Raises `NotFound`."""
+    query = delete(NoticeTemplate).where(
+        NoticeTemplate.account_id == account_id,
+        NoticeTemplate.occasion == occasion,
+        NoticeTemplate.channel == channel,
+    )
+    if not changed(session.execute(query)):
+        raise NotFound("no such template", occasion=occasion, channel=channel)
+
+
+def templates_of(
+    session: Session, account_id: int, channel: str = TEMPLATE
+) -> dict[str, NoticeTemplate]:
+    """The account's templates of a channel by occasion."""
+    rows = session.scalars(
+        select(NoticeTemplate).where(
+            NoticeTemplate.account_id == account_id, NoticeTemplate.channel == channel
+        )
+    )
     return {row.occasion: row for row in rows}
+
+
+_PROBLEM = Sql(
+    "UPDATE notice_template SET problem = ?, problem_at = ? WHERE account_id = ? AND channel = ? AND template_id = ?"
+    " AND (problem IS NULL OR problem <> ?)"
+)
+_NO_PROBLEM = Sql(
+    "UPDATE notice_template SET problem = NULL, problem_at = NULL WHERE account_id = ? AND channel = ?"
+    " AND template_id = ? AND problem IS NOT NULL"
+)
+
+
+def note_problem(
+    session: Session,
+    account_id: int,
+    channel: str,
+    template_id: str,
+    problem: str | None,
+    now: datetime,
+) -> bool:
+    """What WeChat has against a template (None: nothing any more), for people to see; whether it is news."""
+    if problem is None:
+        return changed(_NO_PROBLEM(session, account_id, channel, template_id)) > 0
+    said = problem[:190]
+    return changed(_PROBLEM(session, said, to_db(now), account_id, channel, template_id, said)) > 0

@@ -540,7 +540,9 @@ def complete(
             commissions.start_freeze(
                 session, order.id, completed_at, version, [one for one in earners if one]
             )
-    elif order.status != "completed":
+        return order
+    session.refresh(order)  # it may have been completed at this very moment
+    if order.status != "completed":
         raise Invalid("only a paid order can be completed", order_no=order_no, status=order.status)
     return order
 

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from domain import audit
 from domain.db import Sql, changed, maybe_from_db, to_db, to_json
+from domain.errors import Invalid
 from domain.models import Instant, Outbox
 
 NOTICE: Final = "notice"
@@ -26,8 +28,10 @@ PROFILE: Final = "profile"
 PAYOUT: Final = "payout"
 WEBHOOK: Final = "webhook"
 ALERT: Final = "alert"
+REPLY: Final = "reply"
 BROADCAST_TEST: Final = "broadcast_test"
-TOPICS: Final = (NOTICE, POSTER, PROFILE, PAYOUT, WEBHOOK, ALERT, BROADCAST_TEST)
+CODE: Final = "code"
+TOPICS: Final = (NOTICE, POSTER, PROFILE, PAYOUT, WEBHOOK, ALERT, REPLY, BROADCAST_TEST, CODE)
 
 LEASE_SECONDS: Final = 90
 DEDUPE_SECONDS: Final = 600
@@ -68,12 +72,13 @@ _CLAIM = Sql(
     " first_try_at = COALESCE(first_try_at, ?) WHERE state = ? AND next_at <= ? AND id IN (??)"
 )
 _CLAIMED = Sql(
-    "SELECT id, account_id, member_id, topic, dedupe_key, payload, attempts, first_try_at FROM outbox"
+    "SELECT id, account_id, member_id, topic, dedupe_key, payload, attempts, first_try_at, channel FROM outbox"
     " WHERE lease_token = ? AND state = 'claimed' ORDER BY id"
 )
 _FINISH = (
     "UPDATE outbox SET state = ?, next_at = ?, attempts = attempts + ?, last_error = ?, done_at = ?,"
-    " delivery = COALESCE(?, delivery), first_try_at = CASE WHEN ? = 1 THEN NULL ELSE first_try_at END,"
+    " delivery = COALESCE(?, delivery), channel = COALESCE(?, channel),"
+    " first_try_at = CASE WHEN ? = 1 THEN NULL ELSE first_try_at END,"
     " lease_token = NULL{msgids} WHERE lease_token = ? AND id IN (??)"
 )
 _MSGIDS = ", provider_msg_id = CASE id{cases} END"
@@ -106,6 +111,7 @@ class Claimed:
     payload: dict[str, Any]
     attempts: int
     first_try_at: datetime | None
+    channel: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +120,7 @@ class Result:
 
     `counted` False gives the attempt back (a quota or a token, not a failure of this message). `unsent`: no try has
     left this machine so far, so WeChat's ten minutes have not begun. `delivery`: why it was done without a message
-    (`muted`, `left`, …).
+    (`muted`, `left`, …). `channel`: the way it went, or was tried last.
     """
 
     row_id: int
@@ -125,6 +131,7 @@ class Result:
     counted: bool = True
     unsent: bool = False
     delivery: str | None = None
+    channel: str | None = None
 
 
 def _values(message: Message, now: datetime) -> tuple[Any, ...]:
@@ -187,7 +194,7 @@ def claimed(session: Session, token: str) -> list[Claimed]:
     return [
         Claimed(
             row.id, row.account_id, row.member_id, row.topic, row.dedupe_key, _payload(row.payload), row.attempts,
-            maybe_from_db(row.first_try_at),
+            maybe_from_db(row.first_try_at), row.channel,
         )
         for row in _CLAIMED(session, token)
     ]  # fmt: skip
@@ -213,7 +220,7 @@ def finish(session: Session, token: str, results: Iterable[Result], now: datetim
         next_at = now if ended else result.next_at or now
         fate = (
             result.state, to_db(next_at), 0 if result.counted else -1, (result.error or "")[:190] or None,
-            to_db(now) if ended else None, result.delivery, 1 if result.unsent else 0,
+            to_db(now) if ended else None, result.delivery, result.channel, 1 if result.unsent else 0,
             result.provider_msg_id is None,
         )  # fmt: skip
         alike[fate].append(result)
@@ -230,6 +237,36 @@ def _finish(session: Session, token: str, fate: tuple[Any, ...], results: list[R
     )
 
 
+MERGED: Final = "merged"
+_MERGE = Sql(
+    "UPDATE outbox SET state = 'done', next_at = ?, done_at = ?, delivery = 'merged', carried_by = ?,"
+    " lease_token = NULL WHERE state = 'claimed' AND lease_token = ? AND id IN (??)"
+)
+
+
+class LeaseLost(Exception):
+    """Another worker has some of these rows by now: nothing was merged."""
+
+
+def merge(
+    session: Session, token: str, row_ids: Sequence[int], message: Message, now: datetime
+) -> None:
+    """`message` carries these claimed rows on, which are done with that. All of it or nothing: raises `LeaseLost`, and
+    the transaction must end then. The key of `message` is made from what it merges, so there is never a second one."""
+    at = to_db(now)
+    if changed(_MERGE.among(session, (at, at, message.key, token), row_ids)) != len(row_ids):
+        raise LeaseLost(message.key)
+    put(session, [message], now)
+
+
+def carry_on(session: Session, row: Outbox, message: Message, now: datetime) -> bool:
+    """`message` tells what `row` was not shown for; once, however often WeChat says so."""
+    if not put_once(session, message, now):
+        return False
+    session.execute(update(Outbox).where(Outbox.id == row.id).values(carried_by=message.key))
+    return True
+
+
 def retry_at(row: Claimed, now: datetime) -> datetime:
     """When a row that failed in passing is tried again: 5 s, 15 s, 1, 2, 4 min (all inside WeChat's ten), 30 min, …"""
     step = min(max(row.attempts, 1), len(BACKOFF_SECONDS)) - 1
@@ -241,6 +278,23 @@ def delivered(
 ) -> bool:
     """Record what WeChat says became of a message; False when no row carries that id (yet)."""
     return changed(_DELIVERED(session, delivery, to_db(now), account_id, provider_msg_id)) == 1
+
+
+def find_sent(session: Session, account_id: int, provider_msg_id: str) -> Outbox | None:
+    """The oldest row with WeChat's id whose fate WeChat has not told yet."""
+    query = select(Outbox).where(
+        Outbox.account_id == account_id,
+        Outbox.provider_msg_id == provider_msg_id,
+        Outbox.delivered_at.is_(None),
+    )
+    return session.scalar(query.order_by(Outbox.id).limit(1))
+
+
+def tell_delivery(session: Session, row_id: int, delivery: str, now: datetime) -> None:
+    """Record what WeChat says became of this very row."""
+    session.execute(
+        update(Outbox).where(Outbox.id == row_id).values(delivery=delivery, delivered_at=now)
+    )
 
 
 def is_delivered(session: Session, account_id: int, provider_msg_id: str) -> bool:
@@ -262,6 +316,74 @@ def retry(session: Session, row_ids: Sequence[int], now: datetime) -> int:
     return changed(query.among(session, (to_db(now),), row_ids))
 
 
+def discard(
+    session: Session, row_ids: Sequence[int], *, actor: str, reason: str, now: datetime
+) -> int:
+    """Give dead or unsure rows up for good, by a person's wish and with a reason, which the audit keeps; how many.
+    Raises `Invalid` without a reason."""
+    reason = reason.strip()
+    if not reason:
+        raise Invalid("a reason is needed")
+    found = session.scalars(
+        select(Outbox)
+        .where(Outbox.id.in_(row_ids), Outbox.state.in_(("dead", "unsure")))
+        .order_by(Outbox.id)
+    )
+    at, count = to_db(now), 0
+    for row in list(found):
+        if not changed(_DISCARD(session, at, at, row.id)):
+            continue
+        count += 1
+        before = {
+            "topic": row.topic,
+            "key": row.dedupe_key,
+            "state": row.state,
+            "error": row.last_error,
+        }
+        audit.record(
+            session, row.account_id, actor=actor, action="outbox_discarded", subject=f"outbox/{row.id}",
+            before=before, after={"reason": reason}, now=now,
+        )  # fmt: skip
+    return count
+
+
+_DISCARD = Sql(
+    "UPDATE outbox SET state = 'done', next_at = ?, done_at = ?, delivery = 'discarded'"
+    " WHERE state IN ('dead', 'unsure') AND id = ?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Grave:
+    """How many rows of a topic were given up or are in doubt for one reason."""
+
+    topic: str
+    state: str
+    reason: str
+    rows: int
+    oldest_at: datetime
+
+
+def graves(session: Session, account_id: int | None = None) -> list[Grave]:
+    """Dead and unsure rows by topic and reason (the start of what was said last), the largest first."""
+    reason = func.coalesce(func.substr(Outbox.last_error, 1, 60), "")
+    query = (
+        select(
+            Outbox.topic,
+            Outbox.state,
+            reason,
+            func.count(),
+            func.min(Outbox.created_at, type_=Instant()),
+        )
+        .where(Outbox.state.in_(("dead", "unsure")))
+        .group_by(Outbox.topic, Outbox.state, reason)
+        .order_by(func.count().desc(), Outbox.topic, Outbox.state, reason)
+    )
+    if account_id is not None:
+        query = query.where(Outbox.account_id == account_id)
+    return [Grave(*row) for row in session.execute(query)]
+
+
 def prune(session: Session, before: datetime, limit: int = 1000) -> int:
     """Forget up to `limit` messages that were done before that instant; how many. Call it until 0, one transaction
     each: a large one is a large write-set in a cluster."""
@@ -276,6 +398,7 @@ def list_rows(
     *,
     states: Sequence[str],
     account_id: int | None = None,
+    topic: str | None = None,
     after_id: int = 0,
     limit: int = 100,
 ) -> list[Outbox]:
@@ -288,6 +411,8 @@ def list_rows(
     )
     if account_id is not None:
         query = query.where(Outbox.account_id == account_id)
+    if topic is not None:
+        query = query.where(Outbox.topic == topic)
     return list(session.scalars(query))
 
 

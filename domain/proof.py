@@ -51,6 +51,7 @@ LEGAL_MOVES: Final = frozenset(
         ("void", ledger.FROZEN, ledger.COMMISSION),
         ("refuse", ledger.FROZEN, ledger.COMMISSION),
         ("left", ledger.FROZEN, ledger.COMMISSION),
+        ("left", ledger.AVAILABLE, ledger.COMMISSION),
         ("clawback", ledger.AVAILABLE, ledger.COMMISSION),
         ("absorb", ledger.COMMISSION, ledger.AVAILABLE),
         ("hold", ledger.AVAILABLE, ledger.WITHDRAWING),
@@ -221,9 +222,33 @@ _LINES = Sql(
     "SELECT order_id, line_no, paid_fen, refunded_fen, terms FROM order_line"
     " WHERE order_id > ? AND order_id <= ?"
 )
+# With its postings and its notice, found by their keys in the server: fetched as rows of their own they cost three
+# times as much as all the rest.
+_COMMISSION = (
+    "SELECT c.id, c.order_id, c.line_no, c.level, c.member_id, c.base_fen, c.rate_bps, c.share_bps, c.amount_fen,"
+    " c.clawed_fen, c.status, a.member_id AS accrued_to, a.amount_fen AS accrued_fen, s.member_id AS settled_to,"
+    " s.amount_fen AS settled_fen, n.id AS notice_id FROM commission c"
+    " LEFT JOIN posting a ON a.posting_key = {accrued} LEFT JOIN posting s ON s.posting_key = {settled}"
+    " LEFT JOIN notice n ON n.notice_key = {told} WHERE c.order_id > ? AND c.order_id <= ?"
+)
+
+
+def _key_text(*parts: str) -> str:
+    """A key made of columns and words, as MariaDB can look it up: in the charset and collation of key columns."""
+    return f"CONVERT(CONCAT({', '.join(parts)}) USING ascii) COLLATE ascii_bin"
+
+
 _COMMISSIONS = Sql(
-    "SELECT id, order_id, line_no, level, member_id, base_fen, rate_bps, share_bps, amount_fen, clawed_fen, status"
-    " FROM commission WHERE order_id > ? AND order_id <= ?"
+    _COMMISSION.format(
+        accrued=_key_text("'accrue-'", "c.order_id", "'-'", "c.line_no", "'-'", "c.level"),
+        settled=_key_text("'settle-'", "c.id"),
+        told=_key_text("'accrued-'", "c.order_id", "'-'", "c.member_id"),
+    ),
+    sqlite=_COMMISSION.format(
+        accrued="'accrue-' || c.order_id || '-' || c.line_no || '-' || c.level",
+        settled="'settle-' || c.id",
+        told="'accrued-' || c.order_id || '-' || c.member_id",
+    ),
 )
 _TAKEN = Sql(
     "SELECT b.refund_id, b.commission_id, b.amount_fen, b.from_bucket"
@@ -240,7 +265,7 @@ def _check_orders(session: Session, report: Report, progress: Progress) -> None:
         lines = _by(_LINES(session, above, last), "order_id")
         rows = _by(_COMMISSIONS(session, above, last), "order_id")
         taken = _by(_TAKEN(session, above, last), "commission_id")
-        posted = _posted(session, [row for group in rows.values() for row in group], taken)
+        posted = _postings_by_key(session, [_key(one) for group in taken.values() for one in group])
         refunded_by = _refunded(session, above, last)
         refused = _refused(session, [row for group in rows.values() for row in group])
         for order in orders:
@@ -254,7 +279,6 @@ def _check_orders(session: Session, report: Report, progress: Progress) -> None:
                 }
                 gone = taken.get(row.id, [])
                 _check_commission(report, row, refunded, gone, posted, refused.get(row.id))
-        _check_notices(session, report, [row for group in rows.values() for row in group])
         report.count("orders", len(orders))
         report.count("commissions", sum(len(group) for group in rows.values()))
         progress("orders", report.counts["orders"])
@@ -356,20 +380,8 @@ def _key(taken: Any) -> str:
     return f"{verb}-{taken.refund_id}-{taken.commission_id}"
 
 
-def _keys(row: Any) -> tuple[str, str]:
-    return f"accrue-{row.order_id}-{row.line_no}-{row.level}", f"settle-{row.id}"
-
-
-def _posted(
-    session: Session, rows: Sequence[Any], taken: dict[int, list[Any]]
-) -> dict[str, tuple[int, int]]:
-    """(member, amount) of the postings that these commissions and their claw-backs should have, by key."""
-    keys = [key for row in rows for key in _keys(row)]
-    keys += [_key(one) for group in taken.values() for one in group]
-    return _postings_by_key(session, keys)
-
-
 def _postings_by_key(session: Session, keys: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """(member, amount) of the postings that are there, by key."""
     found: dict[str, tuple[int, int]] = {}
     for start in range(0, len(keys), CHUNK):
         for key, member_id, amount in _POSTINGS.among(session, (), keys[start : start + CHUNK]):
@@ -399,10 +411,12 @@ def _check_commission(
     posted: dict[str, tuple[int, int]],
     refused: int | None,
 ) -> None:
-    """Accrued and settled once with the right amounts, and reduced by exactly what its refunds ask, or a refusal."""
+    """Accrued and settled once with the right amounts, told, and reduced by exactly what its refunds ask, or a
+    refusal."""
     name = f"commission/{row.id}"
-    accrue, settle = _keys(row)
-    report.compare("accrual", name, (row.member_id, row.amount_fen), posted.get(accrue))
+    accrued = None if row.accrued_to is None else (row.accrued_to, row.accrued_fen)
+    settled = None if row.settled_to is None else (row.settled_to, row.settled_fen)
+    report.compare("accrual", name, (row.member_id, row.amount_fen), accrued)
     voided = sum(one.amount_fen for one in taken if one.from_bucket == ledger.FROZEN)
     left = left_after_refund(row, refunded.get(row.line_no or 0, 0))
     if refused is not None:
@@ -415,15 +429,12 @@ def _check_commission(
     expected = None
     if row.status in {"settled", "clawed_back"}:
         expected = row.member_id, row.amount_fen - voided
-    report.compare("settlement", name, expected, posted.get(settle))
+    report.compare("settlement", name, expected, settled)
     gone = {"frozen": "voided", "settled": "clawed_back"}
     alive = {"voided": "frozen", "clawed_back": "settled"}.get(row.status, row.status)
     report.compare("status", name, alive if left else gone[alive], row.status)
-
-
-def _check_notices(session: Session, report: Report, rows: Sequence[Any]) -> None:
-    """Everybody who earned by an order was to be told."""
-    _check_told(session, report, {f"accrued-{row.order_id}-{row.member_id}" for row in rows})
+    if row.notice_id is None:
+        report.differs("notices", f"accrued-{row.order_id}-{row.member_id}", "a notice", None)
 
 
 def _check_told(session: Session, report: Report, keys: set[str]) -> None:
@@ -449,26 +460,29 @@ def _check_registrations(session: Session, report: Report, progress: Progress) -
         wanted = {f"registration-{row.member_id}-{row.joined_member_id}" for row in rows}
         _check_told(session, report, wanted)
         for row in rows:
-            accrue, settle, void = _registration_keys(row)
+            accrue, settle, void, clawback = _registration_keys(row)
             name, whole = f"commission/{row.id}", (row.member_id, row.amount_fen)
-            settled = row.status == "settled"
+            settled = row.status in {"settled", "clawed_back"}
             left_early = row.status == "voided" and row.id not in refused
+            left_late = row.status == "clawed_back"
             report.compare("accrual", name, whole, posted.get(accrue))
             report.compare("settlement", name, whole if settled else None, posted.get(settle))
             report.compare("registration", name, whole if left_early else None, posted.get(void))
+            report.compare("registration", name, whole if left_late else None, posted.get(clawback))
             if row.id in refused:
                 report.compare("registration", name, row.amount_fen, refused[row.id])
             shape = (row.kind, row.level, row.order_id, row.clawed_fen)
-            taken = row.amount_fen if row.status == "voided" else 0
+            taken = row.amount_fen if row.status in {"voided", "clawed_back"} else 0
             report.compare("registration", name, ("registration", 1, None, taken), shape)
         report.count("registrations", len(rows))
         session.expunge_all()
         progress("registrations", report.counts["registrations"])
 
 
-def _registration_keys(row: Commission) -> tuple[str, str, str]:
+def _registration_keys(row: Commission) -> tuple[str, str, str, str]:
     accrue = registrations.accrual_key(row.member_id, row.joined_member_id or 0)
-    return accrue, f"settle-{row.id}", registrations.void_key(row.id)
+    taken = registrations.void_key(row.id), registrations.clawback_key(row.id)
+    return accrue, f"settle-{row.id}", *taken
 
 
 _WITHDRAWAL_POSTINGS: Final = {
@@ -519,7 +533,9 @@ def _check_causes(session: Session, report: Report, posted: dict[str, int]) -> N
         Hold.commission_id == Commission.id, Hold.outcome == "refused"
     )
     left = commissions.where(
-        Commission.kind == "registration", Commission.status == "voided", ~refused_here.exists()
+        Commission.kind == "registration",
+        Commission.status.in_(["voided", "clawed_back"]),
+        ~refused_here.exists(),
     )
     balances = select(func.count()).select_from(ImportedRow).where(ImportedRow.kind == "balance")
     for reason, query in (
@@ -541,7 +557,8 @@ def _check_causes(session: Session, report: Report, posted: dict[str, int]) -> N
 
 
 def _check_absorbed(session: Session, report: Report) -> None:
-    """What the merchant gave up belongs to a refund, and is no more than that refund clawed back from the member."""
+    """What the merchant gave up belongs to a refund or to a friend who left, and is no more than that took from the
+    member."""
     absorbed = {
         row.posting_key: (row.member_id, row.amount_fen)
         for row in session.execute(
@@ -563,10 +580,22 @@ def _check_absorbed(session: Session, report: Report) -> None:
         )
         for refund_id, member_id, amount in session.execute(query):
             clawed[f"absorb-{refund_id}-{member_id}"] = int(amount)
+        clawed |= _taken_rewards(session, keys[start : start + CHUNK])
     for key, (member_id, amount_fen) in absorbed.items():
         most = clawed.get(key, 0) if key.endswith(f"-{member_id}") else 0
         if amount_fen > most:
             report.differs("absorbed", key, f"at most {most}", amount_fen)
+
+
+def _taken_rewards(session: Session, absorbed: Sequence[str]) -> dict[str, int]:
+    """What was taken of the settled registration rewards that these keys name, by key."""
+    kind = "absorb-registration-"
+    ids = [key.removeprefix(kind).split("-")[0] for key in absorbed if key.startswith(kind)]
+    query = select(Commission.id, Commission.member_id, Commission.clawed_fen).where(
+        Commission.id.in_(int(one) for one in ids if one.isdigit()),
+        Commission.status == "clawed_back",
+    )
+    return {f"{kind}{one.id}-{one.member_id}": one.clawed_fen for one in session.execute(query)}
 
 
 # --- the tree -------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from domain import audit, commissions, withdrawals
+from domain import alerts, audit, commissions, withdrawals
 from domain.accounts import OpenAccount
 from domain.db import Sql, changed, is_duplicate, is_key, to_db, to_json
 from domain.errors import Invalid, RefundConflict, RefundTooLarge
@@ -188,8 +188,8 @@ def _count_refunded(session: Session, uplines: str | None, goods_fen: int) -> No
 def apply_parked(
     session: Session, account: OpenAccount, order_ids: Mapping[str, int], now: datetime
 ) -> None:
-    """Apply the refunds that came before these orders (number → id). One that is larger than the payment is refused
-    and noted for the staff: the shop's payment itself cannot be refused for it."""
+    """Apply the refunds that came before these orders (number → id). One that is larger than the payment is refused,
+    noted, and told to the staff: the shop's payment itself cannot be refused for it."""
     waiting = _PARKED_LOCKED.among(session, (account.id, PARKED), sorted(order_ids)).all()
     for row in waiting:
         refund = Refunding(
@@ -206,6 +206,12 @@ def apply_parked(
                 session, account.id, actor="system", action="refund_refused", subject=f"order/{order.id}",
                 after={"refund_no": row.refund_no, "why": error.message}, now=now,
             )  # fmt: skip
+            facts = {
+                "order_no": row.order_no,
+                "refund_no": row.refund_no,
+                "goods_fen": row.goods_fen,
+            }
+            alerts.raise_alert(session, account.id, alerts.REFUND_REFUSED, str(row.id), facts, now)
 
 
 def take_back_again(session: Session, account: OpenAccount, order_id: int, now: datetime) -> None:
@@ -222,6 +228,15 @@ def take_back_again(session: Session, account: OpenAccount, order_id: int, now: 
     uplines = session.execute(select(Order.uplines).where(Order.id == order_id)).scalar_one()
     _count_refunded(session, uplines, sum(by_line.values()))
     commissions.take_back(session, account, order_id, last.order_no, last.id, by_line, now)
+
+
+def of_orders(session: Session, order_ids: Collection[int]) -> dict[int, list[Refund]]:
+    """The refunds of these orders that were applied or refused, oldest first, by order id."""
+    query = select(Refund).where(Refund.order_id.in_(order_ids)).order_by(Refund.id)
+    found: dict[int, list[Refund]] = {order_id: [] for order_id in order_ids}
+    for row in session.scalars(query):
+        found[row.order_id or 0].append(row)
+    return found
 
 
 def taken_by(session: Session, refund_id: int) -> list[Taken]:

@@ -172,10 +172,24 @@ _SETTLED_BY_LEVEL = Sql(
 )
 
 
+_LEFT = Sql(
+    "SELECT member_id, 1 AS level, SUM(amount_fen) FROM posting WHERE id >= ? AND id <= ? AND account_id = ?"
+    " AND reason = 'left' AND source = ? AND at >= ? AND at < ? GROUP BY member_id"
+)
+_REFUSED_OF = (
+    "SELECT c.member_id, c.level, SUM(p.amount_fen) FROM posting p JOIN hold h"
+    " ON h.id = CAST(SUBSTR(p.posting_key, 8) AS {integer}) JOIN commission c ON c.id = h.commission_id"
+    " WHERE p.id >= ? AND p.id <= ? AND p.account_id = ? AND p.reason = 'refuse' AND p.at >= ? AND p.at < ?"
+    " GROUP BY c.member_id, c.level"
+)
+_REFUSED = Sql(_REFUSED_OF.format(integer="UNSIGNED"), sqlite=_REFUSED_OF.format(integer="INTEGER"))
+
+
 def _add_commissions(
     session: Session, account_id: int, since: datetime, until: datetime, rows: Day
 ) -> None:
-    """Accrued by the commission's creation, settled by its posting, voided and clawed back by the claw-back."""
+    """Accrued by the commission's creation, settled by its posting, voided and clawed back by the claw-back, and what
+    a friend who left or a person's refusal took by its posting."""
 
     def add(found: Iterable[Any], figure: str) -> None:
         for member_id, level, amount in found:
@@ -203,6 +217,11 @@ def _add_commissions(
             .group_by(Commission.member_id, Commission.level)
         )
         add(session.execute(taken), figure)
+    first, last = _ids(session, Posting.id, Posting.at, since, until)
+    for source, figure in (("frozen", "voided_fen"), ("available", "clawed_fen")):
+        span = (first, last, account_id, source, to_db(since), to_db(until))
+        add(_LEFT(session, *span), figure)
+    add(_REFUSED(session, first, last, account_id, to_db(since), to_db(until)), "voided_fen")
 
 
 def _ids(

@@ -17,7 +17,7 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from domain import audit, holds, notices, outbox
+from domain import alerts, audit, holds, notices
 from domain.accounts import OpenAccount
 from domain.db import Sql, changed, from_db, to_db, to_json
 from domain.errors import Conflict, Invalid, NotFound
@@ -375,15 +375,10 @@ def raise_signals(
             continue
         signal_id = _BY_KEY(session, one.key).one().id
         raised.append(signal_id)
-        payload = {
-            "occasion": notices.RISK_ALERT, "signal": signal_id, "kind": one.kind, "member": one.member_id,
-            "evidence": one.evidence, "holds": one.holds, "at": now.isoformat(),
-        }  # fmt: skip
-        outbox.put(
-            session,
-            [outbox.Message(account.id, outbox.ALERT, f"alert-{one.key}", payload, now)],
-            now,
-        )
+        alerts.tell(
+            session, account.id, one.key, kind=one.kind, evidence=one.evidence, now=now,
+            signal=signal_id, member_id=one.member_id, holds=one.holds,
+        )  # fmt: skip
     return raised
 
 

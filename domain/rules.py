@@ -25,7 +25,6 @@ PAID_LEVELS: Final = 3
 
 # Why a level pays nobody (or nothing); the words for people are in texts.py under `nobody.<reason>`.
 NO_UPLINE: Final = "no_upline"
-DEPTH: Final = "depth"
 SUSPENDED: Final = "suspended"
 NOT_QUALIFIED: Final = "not_qualified"
 NO_RATE: Final = "no_rate"

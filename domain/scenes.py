@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from domain.db import is_duplicate, is_key
+from domain.db import is_duplicate, is_key, to_json
 from domain.models import QrTicket, Scene
 from domain.secrets import random_code, short_digest
 
+PROMOTER: Final = "promoter"
+CHANNEL: Final = "channel"
+PRODUCT: Final = "product"
 CODE_LENGTH: Final = 12
 RENEW_BEFORE_DAYS: Final = 5
 """A temporary code with fewer days to live is made anew: a poster sent today must work next week."""
@@ -21,34 +24,40 @@ RENEW_BEFORE_DAYS: Final = 5
 def of_member(session: Session, account_id: int, member_id: int, now: datetime) -> Scene:
     """The scene of a promoter; made at the first call, the same for ever."""
     return _of_owner(
-        session, account_id, "promoter", f"promoter-{member_id}", now, member_id=member_id
+        session, account_id, PROMOTER, f"promoter-{member_id}", now, member_id=member_id
     )
+
+
+def of_member_product(
+    session: Session, account_id: int, member_id: int, sku: str, now: datetime
+) -> Scene:
+    """The scene of a promoter's poster of one product: binds like their own, and its scan shows the product."""
+    owner_key = f"promoter-{member_id}-{short_digest(sku)}"
+    return _of_owner(session, account_id, PROMOTER, owner_key, now, member_id=member_id, sku=sku)
 
 
 def of_channel(session: Session, account_id: int, label: str, now: datetime) -> Scene:
     """The scene of a channel (a shop window, a magazine): binds nobody, but is counted."""
     # A digest: labels are in any script and of any length, keys are not.
     owner_key = f"channel-{account_id}-{short_digest(label)}"
-    return _of_owner(session, account_id, "channel", owner_key, now, label=label)
+    return _of_owner(session, account_id, CHANNEL, owner_key, now, label=label)
+
+
+def of_product(session: Session, account_id: int, sku: str, label: str, now: datetime) -> Scene:
+    """The scene of a product in one place (`label`: a shelf, a leaflet): binds nobody, its scan shows the product."""
+    owner_key = f"product-{account_id}-{short_digest(to_json([sku, label]))}"
+    return _of_owner(session, account_id, PRODUCT, owner_key, now, label=label, sku=sku)
 
 
 def _of_owner(
-    session: Session,
-    account_id: int,
-    kind: str,
-    owner_key: str,
-    now: datetime,
-    *,
-    member_id: int | None = None,
-    label: str | None = None,
+    session: Session, account_id: int, kind: str, owner_key: str, now: datetime, **facts: Any
 ) -> Scene:
     query = select(Scene).where(Scene.owner_key == owner_key)
     known = session.scalar(query)
     if known is not None:
         return known
     scene = Scene(
-        account_id=account_id, code=random_code(CODE_LENGTH), kind=kind, owner_key=owner_key,
-        member_id=member_id, label=label, created_at=now,
+        account_id=account_id, code=random_code(CODE_LENGTH), kind=kind, owner_key=owner_key, created_at=now, **facts
     )  # fmt: skip
     try:
         with session.begin_nested():
@@ -74,34 +83,36 @@ def is_fresh(now: datetime) -> ColumnElement[bool]:
 
 
 def live_ticket(session: Session, scene_id: int, now: datetime) -> QrTicket | None:
-    """A ticket of this scene that will still work for some days, the longest-lived one."""
+    """A ticket of this scene that will still work for some days: a permanent one before all others, then the newest."""
     query = (
         select(QrTicket)
         .where(QrTicket.scene_id == scene_id, is_fresh(now))
-        .order_by(QrTicket.id.desc())
+        .order_by(QrTicket.expires_at.is_(None).desc(), QrTicket.id.desc())
         .limit(1)
     )
     return session.scalar(query)
 
 
-def record_ticket(
-    session: Session,
-    scene: Scene,
-    *,
-    ticket: str,
-    url: str,
-    expires_at: datetime | None,
-    now: datetime,
-) -> QrTicket:
-    """Keep what WeChat issued; earlier tickets of the scene go on working until they lapse."""
-    row = QrTicket(
-        account_id=scene.account_id,
-        scene_id=scene.id,
-        ticket=ticket,
-        url=url,
-        expires_at=expires_at,
-        created_at=now,
+def newest_ticket(session: Session, scene_id: int) -> QrTicket | None:
+    """What a code shows now, even when it has lapsed; a permanent ticket before all others."""
+    query = select(QrTicket).where(QrTicket.scene_id == scene_id)
+    return session.scalar(
+        query.order_by(QrTicket.expires_at.is_(None).desc(), QrTicket.id.desc()).limit(1)
     )
+
+
+def record_ticket(
+    session: Session, scene: Scene, *, ticket: str, url: str, expires_at: datetime | None, now: datetime
+) -> QrTicket:  # fmt: skip
+    """Keep what WeChat issued; earlier tickets of the scene go on working until they lapse. A temporary one will be
+    renewed in time while the scene is in use (codes.py); after a permanent one there is nothing to renew."""
+    row = QrTicket(
+        account_id=scene.account_id, scene_id=scene.id, ticket=ticket, url=url, expires_at=expires_at, created_at=now,
+    )  # fmt: skip
     session.add(row)
     session.flush()
+    known = newest_ticket(session, scene.id)
+    lapses = known.expires_at if known is not None else None
+    renew_at = lapses and lapses - timedelta(days=RENEW_BEFORE_DAYS)
+    session.execute(update(Scene).where(Scene.id == scene.id).values(renew_at=renew_at))
     return row

@@ -22,6 +22,8 @@ REASONS: Final = {
     "settle": "佣金结算",
     "void": "退款，佣金失效",
     "clawback": "退款，佣金追回",
+    "refuse": "复核不予结算",
+    "left": "朋友取消关注，邀请奖励收回",
     "absorb": "商家承担",
     "hold": "申请提现",
     "back": "提现退回",
@@ -66,7 +68,9 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class _Cause:
+class Cause:
+    """What a posting belongs to; None where it has none of it."""
+
     order_no: str | None = None
     line_no: int | None = None
     level: int | None = None
@@ -122,7 +126,7 @@ def stream(session: Session, member_id: int) -> Iterator[Line]:
 
 
 def _lines(session: Session, rows: Sequence[Posting], balances: tuple[int, int, int]) -> list[Line]:
-    causes = _causes(session, rows)
+    causes = causes_of(session, rows)
     lines = []
     for row in rows:
         frozen, available, withdrawing = (
@@ -130,7 +134,7 @@ def _lines(session: Session, rows: Sequence[Posting], balances: tuple[int, int, 
             for bucket in ledger.MEMBER_BUCKETS
         )
         balances = (balances[0] + frozen, balances[1] + available, balances[2] + withdrawing)
-        cause = causes.get(row.posting_key, _Cause())
+        cause = causes.get(row.posting_key, Cause())
         lines.append(
             Line(
                 row.id, row.at, row.reason, row.amount_fen, row.source, row.destination,
@@ -144,7 +148,7 @@ def _lines(session: Session, rows: Sequence[Posting], balances: tuple[int, int, 
 # --- what a posting belongs to --------------------------------------------------------------------------------------
 
 
-def _causes(session: Session, rows: Sequence[Posting]) -> dict[str, _Cause]:
+def causes_of(session: Session, rows: Sequence[Posting]) -> dict[str, Cause]:
     """Key → cause of these postings. A key names its cause (`settle-<commission>`, `hold-<withdrawal>`, …); the
     postings of another kind have none."""
     keys = {row.posting_key: row.posting_key.split("-") for row in rows}
@@ -159,17 +163,19 @@ def _causes(session: Session, rows: Sequence[Posting]) -> dict[str, _Cause]:
         row = commissions.get(key)
         refund = refunds.get(_number(parts, 1)) if parts[0] in _OF_REFUND else None
         if row is not None:
-            causes[key] = _Cause(
+            causes[key] = Cause(
                 orders.get(row.order_id or 0), row.line_no, row.level, row.id, refund and refund[0]
             )
         elif refund is not None:
-            causes[key] = _Cause(order_no=refund[1], refund_no=refund[0])
+            causes[key] = Cause(order_no=refund[1], refund_no=refund[0])
         elif parts[0] in _OF_WITHDRAWAL:
-            causes[key] = _Cause(payout_no=payouts.get(_number(parts, 1)))
+            causes[key] = Cause(payout_no=payouts.get(_number(parts, 1)))
     return causes
 
 
 _OF_REFUND: Final = ("void", "clawback", "absorb")
+_COMMISSION_AT: Final = {"settle": 1, "void": 2, "clawback": 2}
+"""Where the commission's number stands in a key: `void-<refund>-<commission>`, `void-registration-<commission>`."""
 _OF_WITHDRAWAL: Final = ("hold", "back", "paid", "fee", "tax")
 
 
@@ -184,10 +190,8 @@ def _commissions(session: Session, keys: dict[str, list[str]]) -> dict[str, Comm
     for key, parts in keys.items():
         if parts[0] == "accrue" and len(parts) == 4:
             accrued[_number(parts, 1), _number(parts, 2), _number(parts, 3)] = key
-        elif parts[0] == "settle":
-            by_id.setdefault(_number(parts, 1), []).append(key)
-        elif parts[0] in {"void", "clawback"}:
-            by_id.setdefault(_number(parts, 2), []).append(key)
+        elif parts[0] in _COMMISSION_AT:
+            by_id.setdefault(_number(parts, _COMMISSION_AT[parts[0]]), []).append(key)
     found: dict[str, Commission] = {}
     for row in session.scalars(select(Commission).where(Commission.id.in_(by_id))):
         found |= dict.fromkeys(by_id[row.id], row)

@@ -17,7 +17,7 @@ from typing import Any, Final
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from domain import audit, ledger, notices, outbox
+from domain import audit, ledger, notices, outbox, webhooks
 from domain.accounts import OpenAccount
 from domain.db import Sql, changed, to_db, to_json
 from domain.errors import Conflict, DomainError, Invalid, NotFound
@@ -57,6 +57,12 @@ ASK_FIRST: Final = timedelta(minutes=1)
 ASK_WAITING: Final = timedelta(minutes=10)
 ASK_REFUSED: Final = timedelta(minutes=10)
 ASK_LEASE: Final = timedelta(seconds=90)
+GIVE_UP_AFTER: Final = timedelta(minutes=5)
+"""How long "no such bill" must have nothing to do with a call of ours: no call takes a tenth of it."""
+NEVER_SENT: Final = "NONE"
+"""`provider_state` of a payout that ended because there is no bill."""
+UNSENT: Final = "NOT_ACCEPTED"
+"""The reason of a payout that WeChat Pay never took, for `texts`."""
 
 LASTING_ALARMS: Final = ("mismatch", "contradiction", "difference", "too_old", "other_merchant")
 """Money may be wrong: these stay until a person has looked. The others are over when the payout goes on."""
@@ -115,6 +121,7 @@ class Payout:
     paying_at: datetime
     has_package: bool
     was_paying: bool
+    giving_up_at: datetime | None = None
 
 
 # --- asking ---------------------------------------------------------------------------------------------------------
@@ -331,6 +338,7 @@ def begin(
         if withdrawal.status != APPROVED or withdrawal.method != "wechat":
             raise WrongState("the withdrawal is not to be paid", status=withdrawal.status)
         withdrawal.status, withdrawal.paying_at = PAYING, now
+        _report(session, withdrawal, PAYING, now)
         withdrawal.terms, withdrawal.ask_at = _terms_as_json(terms), now + ASK_FIRST
         session.flush()
     payout = _payout(session, withdrawal, was_paying=was_paying)
@@ -353,6 +361,7 @@ def _payout(session: Session, row: Withdrawal, *, was_paying: bool) -> Payout:
     return Payout(
         row.id, row.payout_no, row.member_id, member.openid, member.real_name, net_fen(row),
         Terms(**values, report_infos=infos), row.paying_at, row.package_info is not None, was_paying,
+        row.giving_up_at,
     )  # fmt: skip
 
 
@@ -374,6 +383,9 @@ def record_progress(
     withdrawal.ask_at = now + _pause(withdrawal, now)
     if news.state in {WAITING, *MOVING}:
         _end_passing_alarm(withdrawal)
+        withdrawal.giving_up_at = (
+            None  # there is a bill: it goes its way, and cancelling is another verb
+        )
     if news.state == WAITING:
         _wait_for_member(session, withdrawal, news, now)
     elif news.state not in MOVING:
@@ -511,6 +523,61 @@ def note_cancel(
     session.flush()
     _note(session, row, actor, "withdrawal_cancel_asked", now)
     return row
+
+
+def give_up(
+    session: Session,
+    account: OpenAccount,
+    withdrawal_id: int,
+    *,
+    actor: str,
+    reason: str,
+    now: datetime,
+) -> Withdrawal:
+    """A person wants a payout ended that WeChat Pay will never take. From now on nothing is sent under its number; the
+    sweep keeps asking, and five minutes later, when no call of ours can be on its way any more, "there is no such bill"
+    ends it, as FAIL and CANCELLED do at any time. A bill that is there goes its own way. A repeat changes nothing.
+
+    Raises `WrongState` unless it is being paid through WeChat Pay, `Invalid` without a reason, and `Conflict` when it
+    is so old that WeChat Pay no longer knows its bills: then "no such bill" proves nothing."""
+    if not reason.strip():
+        raise Invalid("giving up needs a reason")
+    row = _locked(session, account.id, withdrawal_id)
+    if row.status != PAYING or row.terms is None or row.paying_at is None:
+        raise WrongState("no transfer is under way", status=row.status)
+    if now - row.paying_at > KNOWN_FOR:
+        raise Conflict("WeChat Pay no longer tells about bills of that time", withdrawal=row.id)
+    if row.giving_up_at is None:
+        row.giving_up_at, row.ask_at = now, now + GIVE_UP_AFTER
+        session.flush()
+        _note(session, row, actor, "withdrawal_given_up", now, reason=reason.strip())
+    return row
+
+
+def may_send(session: Session, withdrawal_id: int) -> bool:
+    """Whether its transfer may still be created: asked as the last thing before the call."""
+    return _MAY_SEND(session, withdrawal_id).first() is not None
+
+
+_MAY_SEND = Sql(
+    "SELECT 1 FROM withdrawal WHERE id = ? AND status = 'paying' AND giving_up_at IS NULL"
+)
+
+
+def finish_unsent(
+    session: Session, account: OpenAccount, withdrawal_id: int, now: datetime
+) -> Withdrawal:
+    """WeChat Pay says that there is no bill under the number of a payout that a person gave up: it has failed, and the
+    money is available again. Raises `WrongState` before five minutes have passed, and when nobody gave it up."""
+    row = _locked(session, account.id, withdrawal_id)
+    if row.status == FAILED:
+        return row
+    if row.giving_up_at is None or now < row.giving_up_at + GIVE_UP_AFTER:
+        raise WrongState("nobody has given it up, or just now", status=row.status)
+    row.alarm = None  # a person has looked
+    session.flush()
+    news = ProviderNews(NEVER_SENT, reason=UNSENT)
+    return finish(session, account, withdrawal_id, paid=False, news=news, now=now)
 
 
 def pay_offline(
@@ -759,8 +826,10 @@ def _locked(session: Session, account_id: int, withdrawal_id: int) -> Withdrawal
     return row
 
 
-def _note(session: Session, row: Withdrawal, actor: str, action: str, now: datetime) -> None:
-    after = {"status": row.status, "amount_fen": row.amount_fen}
+def _note(
+    session: Session, row: Withdrawal, actor: str, action: str, now: datetime, **facts: str
+) -> None:
+    after = {"status": row.status, "amount_fen": row.amount_fen, **facts}
     audit.record(
         session,
         row.account_id,
@@ -782,6 +851,16 @@ def _tell(session: Session, row: Withdrawal, occasion: str, now: datetime, **mor
     }
     key = _notice_key(row, occasion)
     notices.tell(session, [notices.News(row.account_id, row.member_id, occasion, key, params)], now)
+    _report(session, row, occasion.removeprefix("withdrawal_"), now)
+
+
+def _report(session: Session, row: Withdrawal, step: str, now: datetime) -> None:
+    """The merchant's systems hear of the step too."""
+    if step in webhooks.STEPS:
+        happened = webhooks.Happened(
+            f"withdrawal.{step}", f"withdrawal-{row.id}-{step}-{row.round}", {"withdrawal": row.id}
+        )
+        webhooks.tell(session, row.account_id, [happened], now)
 
 
 def _notice_key(row: Withdrawal, occasion: str) -> str:

@@ -7,31 +7,48 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
+import redis
 from sqlalchemy.orm import Session
 
 from config import ConfigError, load_settings
 from context import Context, open_context
-from domain import campaigns, moves, outbox
+from domain import campaigns, followers, moves, outbox, tasks
 from jobs import alive
 from jobs.queues import (
     ASK,
     BROADCAST,
+    COUNT,
     DRAINS,
     FOLD,
+    FOLLOWERS,
     GRADES,
     HOLDS,
+    MEDIA,
     MOVE,
+    NIGHTLY,
     PRUNE,
     RECONCILE,
+    RENEW,
     REPORT,
     RISK,
     SETTLE,
+    TAGS,
+    TASKS,
     Errand,
     connect,
     ring,
 )
+from jobs.tasks import prove_daily
 from jobs.ticker import Tick, Ticker
+
+
+def _ring_syncs(context: Context, connection: redis.Redis) -> None:
+    """Ring for syncs of followers that run and do not wait for a quota."""
+    now = context.clock.now()
+    if context.database.read(lambda session: followers.due(session, now)):
+        ring(FOLLOWERS, connection)
 
 
 def doorbells(context: Context) -> list[Tick]:
@@ -44,14 +61,15 @@ def doorbells(context: Context) -> list[Tick]:
             if topic in DRAINS:
                 ring(DRAINS[topic], connection)
 
-    def ring_if(asked: Callable[[Session], object], errand: Errand) -> Callable[[], None]:
-        """For errands that look at large tables, or are rare: only when there is something to do."""
-
-        def look_and_ring() -> None:
-            if context.database.read(asked):
+    def bell_if(
+        errand: Errand, is_due: Callable[[Session, datetime], object]
+    ) -> Callable[[], object]:
+        def look() -> None:
+            now = context.clock.now()
+            if context.database.read(lambda session: is_due(session, now)):
                 ring(errand, connection)
 
-        return look_and_ring
+        return look
 
     def bell(errand: Errand) -> Callable[[], object]:
         return lambda: ring(errand, connection)
@@ -61,20 +79,24 @@ def doorbells(context: Context) -> list[Tick]:
         Tick("settle", 5, bell(SETTLE)),
         Tick("fold", 2, bell(FOLD)),
         Tick("payouts", 5, bell(ASK)),
-        Tick("reconcile", 24 * 3600, bell(RECONCILE)),
+        Tick("reconcile", 3600, bell(RECONCILE)),
         Tick("grades", 60, bell(GRADES)),
         Tick("holds", 60, bell(HOLDS)),
         Tick("risk", 300, bell(RISK)),
-        Tick("moves", 5, ring_if(moves.running, MOVE)),
-        Tick("broadcasts", 1, ring_if(_is_broadcast_due(context), BROADCAST)),
+        Tick("moves", 5, bell_if(MOVE, lambda session, _now: moves.running(session))),
+        Tick("broadcasts", 1, bell_if(BROADCAST, campaigns.is_due)),
+        Tick("followers", 5, lambda: _ring_syncs(context, connection)),
+        Tick("nightly", 3600, bell(NIGHTLY)),
+        Tick("tags", 60, bell(TAGS)),
+        Tick("media", 3600, bell(MEDIA)),
         Tick("reports", 300, bell(REPORT)),
+        Tick("tasks", 2, bell_if(TASKS, tasks.is_due)),
+        Tick("proof", 600, lambda: prove_daily(context)),
+        Tick("renew-codes", 600, bell(RENEW)),
+        Tick("count-codes", 300, bell(COUNT)),
         Tick("prune", 600, bell(PRUNE)),
         Tick("alive", alive.EVERY_SECONDS, lambda: alive.say(context.redis, "clock")),
     ]
-
-
-def _is_broadcast_due(context: Context) -> Callable[[Session], bool]:
-    return lambda session: campaigns.is_due(session, context.clock.now())
 
 
 def run(context: Context, machine_ticks: Sequence[Tick], stopping: threading.Event) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from queue import Empty, SimpleQueue
 from typing import Final
@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from domain import outbox
 from domain.outbox import Claimed, Result
-from jobs.outcomes import Done, Try
+from jobs.outcomes import Done, Halted, Try
 from jobs.process import SENDERS, Process
 from jobs.queues import DRAINS
 from wechat.errors import WeChatError
@@ -34,15 +34,36 @@ _log = logging.getLogger(__name__)
 
 Deliver = Callable[[Claimed], Done]
 """Sends one row, in a thread of its own; raises what WeChat says."""
-Prepare = Callable[[Process, Sequence[Claimed]], Deliver]
+After = Callable[[Session, Sequence[tuple[Claimed, Result]], datetime], None]
+"""Writes, in the transaction that marks rows, what else follows from their results."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one claim is sent with."""
+
+    deliver: Deliver
+    after: After | None = None
+
+
+Prepare = Callable[[Process, Sequence[Claimed]], Deliver | Round]
 """Reads what the rows of one claim need, in a few statements."""
+Arrange = Callable[[Process, str, datetime, Sequence[Claimed]], Sequence[Claimed]]
+"""Given the lease, its instant and its rows: puts back or merges some of them, answers with those to send now."""
 
 
-def drain(process: Process, topic: str, prepare: Prepare, *, chunk: int = 500) -> int:
+def drain(
+    process: Process,
+    topic: str,
+    prepare: Prepare,
+    *,
+    arrange: Arrange | None = None,
+    chunk: int = 500,
+) -> int:
     """Send what is due of `topic`, until nothing is, or time is up, or another job waits; how many rows were marked."""
     now = process.context.clock.now()
     process.context.database.transact(lambda session: outbox.doubt(session, topic, now))
-    return _Drain(process, topic, prepare, chunk).run()
+    return _Drain(process, topic, prepare, arrange, chunk).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +71,21 @@ class _Claim:
     token: str
     at: datetime
     launch_until: float
-    deliver: Deliver
+    round: Round
+    rows: Mapping[int, Claimed]
 
 
 class _Drain:
     """One run. The next rows are claimed while the last ones are still out, so no sender waits for the database."""
 
-    def __init__(self, process: Process, topic: str, prepare: Prepare, chunk: int) -> None:
+    def __init__(
+        self, process: Process, topic: str, prepare: Prepare, arrange: Arrange | None, chunk: int
+    ) -> None:
         self._process = process
         self._database = process.context.database
         self._now = process.context.clock.now
-        self._topic, self._prepare, self._chunk = topic, prepare, chunk
+        self._topic, self._prepare, self._arrange, self._chunk = topic, prepare, arrange, chunk
+        self._claims: dict[str, _Claim] = {}
         self._give_up = time.monotonic() + DRAIN_SECONDS
         self._answers: SimpleQueue[tuple[str, Result]] = SimpleQueue()
         self._giving_back = False
@@ -90,7 +115,12 @@ class _Drain:
         if token is None:
             return False
         rows = self._database.read(lambda session: outbox.claimed(session, token))
-        claim = _Claim(token, at, launch_until, self._prepare(self._process, rows))
+        if self._arrange is not None:
+            rows = list(self._arrange(self._process, token, at, rows))
+        made = self._prepare(self._process, rows)
+        each_way = made if isinstance(made, Round) else Round(made)
+        claim = _Claim(token, at, launch_until, each_way, {row.id: row for row in rows})
+        self._claims[token] = claim
         for row in rows:
             self._process.senders.submit(self._send, claim, row)
         self._out += len(rows)
@@ -117,7 +147,14 @@ class _Drain:
     def _mark(self, results: dict[str, list[Result]]) -> int:
         def mark(session: Session) -> int:
             now = self._now()
-            return sum(outbox.finish(session, token, each, now) for token, each in results.items())
+            marked = 0
+            for token, each in results.items():
+                marked += outbox.finish(session, token, each, now)
+                claim = self._claims[token]
+                if claim.round.after is not None:
+                    pairs = [(claim.rows[result.row_id], result) for result in each]
+                    claim.round.after(session, pairs, now)
+            return marked
 
         return self._database.transact(mark)
 
@@ -129,7 +166,9 @@ class _Drain:
             self._answers.put((claim.token, attempt.not_begun(self._now())))
             return
         try:
-            result = attempt.done(claim.deliver(row))
+            result = attempt.done(claim.round.deliver(row))
+        except Halted as halted:
+            result = replace(attempt.refused(halted.error, self._now()), channel=halted.channel)
         except WeChatError as error:
             result = attempt.refused(error, self._now())
         except Exception as error:

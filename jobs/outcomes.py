@@ -24,10 +24,22 @@ DEDUPED: Final = timedelta(seconds=outbox.DEDUPE_SECONDS - outbox.DEDUPE_MARGIN_
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A message that left, with WeChat's id, or one that was not to be sent: `delivery` says why."""
+    """A message that left, with WeChat's id, or one that was not to be sent: `delivery` says why. `channel`: the way it
+    went; `error`: what the ways before it said."""
 
     provider_msg_id: str | None = None
     delivery: str | None = None
+    channel: str | None = None
+    error: str | None = None
+
+
+class Halted(Exception):
+    """WeChat's answer on this channel decides what becomes of the row; channels before it had refused."""
+
+    def __init__(self, channel: str, error: WeChatError) -> None:
+        super().__init__(channel, error)
+        self.channel = channel
+        self.error = error
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +51,9 @@ class Try:
 
     def done(self, done: Done) -> Result:
         return Result(
-            self.row.id, "done", provider_msg_id=done.provider_msg_id, delivery=done.delivery
-        )
+            self.row.id, "done", provider_msg_id=done.provider_msg_id, delivery=done.delivery,
+            channel=done.channel, error=done.error,
+        )  # fmt: skip
 
     def not_begun(self, now: datetime) -> Result:
         """Given back as it was."""

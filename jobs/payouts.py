@@ -138,18 +138,38 @@ def carry_on(till: Till, payout: Payout) -> None:
         _sound(till, payout.id, "cannot_send", message=type(error).__name__)
         _ask_later(till, payout, withdrawals.ASK_REFUSED)
     else:
-        record(till, payout, transfer)
+        if transfer is None:
+            _end_unsent(till, payout)
+        else:
+            record(till, payout, transfer)
 
 
-def _ask_or_create(till: Till, payout: Payout) -> Transfer:
+def _end_unsent(till: Till, payout: Payout) -> None:
+    """There is no bill, and a person gave the payout up: it ends as soon as no call of ours can be on its way."""
+    now = till.process.context.clock.now()
+    try:
+        till.database.transact(
+            lambda session: withdrawals.finish_unsent(session, till.account, payout.id, now)
+        )
+    except WrongState:
+        _ask_later(till, payout, withdrawals.GIVE_UP_AFTER)
+
+
+def _ask_or_create(till: Till, payout: Payout) -> Transfer | None:
     """Query before anything is repeated. The same number again is right when there is no bill, when the bill waits for
-    it (ACCEPTED, PROCESSING), and to learn the package_info that a lost answer took with it."""
+    it (ACCEPTED, PROCESSING), and to learn the package_info that a lost answer took with it. A payout that a person
+    gave up is asked about and never sent: None says that there is no bill."""
     number = payout.payout_no
     if payout.was_paying:
         found = pay.query_transfer(till.client, number)
         if found is not None and not _wants_creation(found, payout):
             return found
-    made = pay.create_transfer(till.client, _order(till, payout))
+        if payout.giving_up_at is not None:
+            return found
+    order = _order(till, payout)
+    if not till.database.read(lambda session: withdrawals.may_send(session, payout.id)):
+        raise OutcomeUnknown("given up, or ended meanwhile", path="transfer-bills create")
+    made = pay.create_transfer(till.client, order)
     if not made.is_final:
         return made
     # The answer of a creation names neither amount nor receiver: what ends a payout must.

@@ -1,4 +1,4 @@
-"""What is forgotten: messages that were done a month ago, nonces that nobody can use any more."""
+"""What is forgotten: messages done and webhooks tried a month ago, nonces and sessions that nobody can use."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
-from domain import api_keys, campaigns, outbox
+from domain import api_keys, campaigns, outbox, webhooks
 from domain.campaigns.audience import month_of
+from domain.staff import lockout, sessions
 from jobs.process import Process, current
 
 KEEP_MESSAGES: Final = timedelta(days=30)
@@ -30,8 +31,11 @@ def prune_all(process: Process) -> int:
     month = month_of(now - KEEP_MONTHS)
     forgetting: tuple[Callable[[Session], int], ...] = (
         lambda session: outbox.prune(session, now - KEEP_MESSAGES),
+        lambda session: webhooks.prune_log(session, now - KEEP_MESSAGES),
         lambda session: api_keys.prune_nonces(session, now - KEEP_NONCES),
         lambda session: campaigns.prune_months(session, month),
+        lambda session: sessions.prune(session, now),
+        lambda session: lockout.prune(session, now),
     )
     return sum(_until_none(process, forget) for forget in forgetting)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domain import accounts, reports
+from domain import accounts, glance, reports
 from jobs.process import Process, current
 
 
@@ -20,4 +20,5 @@ def refresh(process: Process) -> int:
         if process.stopping.is_set():
             break
         changed += reports.refresh(context.database, account_id, context.clock.now())["daily"]
+        glance.count(context.database, account_id, context.clock.now())
     return changed

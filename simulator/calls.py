@@ -5,10 +5,14 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-_SECRET_FIELDS = ("access_token", "refresh_token", "secret", "appsecret", "ticket_secret")
+_SECRET_FIELDS = (
+    "access_token", "refresh_token", "secret", "appsecret", "token", "aes_key", "api_v3_key", "key",
+)  # fmt: skip
 _IN_QUERY = re.compile(rf"\b({'|'.join(_SECRET_FIELDS)})=([^&\s]+)")
 _IN_JSON = re.compile(rf'"({"|".join(_SECRET_FIELDS)})"(\s*:\s*)"[^"]*"')
-SHOWN_BYTES = 4000
+_TICKET_PATH = "/cgi-bin/ticket/getticket"
+_JSAPI_TICKET = re.compile(r'("ticket": ?")[^"]*(")')
+SHOWN_BYTES = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,9 @@ class Call:
             "body": _shown(self.body),
             "client_ip": self.client_ip,
             "status": self.status,
-            "answer": _shown(self.answer),
+            "answer": _JSAPI_TICKET.sub(r"\1***\2", _shown(self.answer))
+            if self.path == _TICKET_PATH
+            else _shown(self.answer),
             "errcode": _errcode(self.answer),
             "ms": round(self.ms, 1),
             "rid": self.rid,

@@ -9,7 +9,7 @@ from simulator.state import Contact, World
 # What the person did -> (how long it opens the window in seconds, how many messages it allows).
 WINDOWS = {
     "message": (48 * 3600, 5),
-    "click": (60, 3),
+    "click": (60, 3),  # also the two menu types that scan
     "subscribe": (60, 3),
     "scan": (60, 3),
 }

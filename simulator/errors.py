@@ -58,6 +58,7 @@ WORDS = {
     43001: "require GET method",
     43002: "require POST method",
     43004: "require subscribe",
+    43101: "user refuse to accept the msg",
     43116: "this template is restricted",
     44001: "empty media data",
     44002: "empty post data",
@@ -75,12 +76,21 @@ WORDS = {
     45029: "qrcode count out of limit",
     45028: "has no masssend quota",
     45047: "out of response count limit",
-    45065: "clientmsgid exist",
-    45066: "same clientmsgid retry too fast",
-    45067: "clientmsgid size out of limit",
+    45056: "too many tags now, no need to add new",
+    45057: "can't delete the tag that has too many fans",
+    45058: "can't modify sys tag",
+    45059: "can not tagging the user more than 20 tags",
     45072: "invalid command",
     45080: "cannot send typing status: no message in the last 30 seconds",
     45081: "typing already set",
+    45157: "invalid tag name",
+    45158: "tag name too long",
+    45159: "invalid tag id",
+    45169: "tag of this user is being changed, please try again later",
+    45171: "part of openid list failed",
+    45065: "clientmsgid exist",
+    45066: "same clientmsgid retry too fast",
+    45067: "clientmsgid size out of limit",
     45083: "the range of speed is invalid",
     45084: "no speed parameter",
     45110: "author size out of limit",
@@ -90,12 +100,20 @@ WORDS = {
     47003: "argument invalid! {detail}",
     48001: "api unauthorized",
     48006: "forbid to clear quota because of reaching the limit",
+    65301: "menuid not exist",
+    65302: "no such user",
+    65303: "there is no selfmenu, please create selfmenu first",
+    65304: "match rule empty",
+    65307: "conditional menu empty",
+    65316: "has too many link out domains, no more than 3 domains",
+    65320: "match rule of privacy fields is not supported any more",
     53503: "the draft has not passed the publish check",
     53504: "the draft needs to be used by the publish page",
     53600: "invalid article id",
     76001: "rid not found",
     76002: "invalid rid",
-    76003: "cgi_path not found, please check",
+    76003: "could not query this rid or cgi_path, please check",
+    76004: "rid is expired, api data only in the last 7 days",
     76021: "cgi_path not found, please check",
     76022: "could not use this cgi_path, no permission",
     89504: "this mass message waits for the confirmation of an administrator",
@@ -116,7 +134,7 @@ class ApiError(Exception):
 
     def answer(self, rid: str) -> dict[str, object]:
         """The JSON body, with the request id at the end of the words."""
-        words = WORDS[self.errcode]
+        words = WORDS.get(self.errcode, "refused on request")
         text = words.format(detail=self.detail) if "{detail}" in words else words
         if self.detail and "{detail}" not in words:
             text = f"{text} hint: [{self.detail}]"

@@ -5,13 +5,38 @@ https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Receiving_ev
 
 from typing import Any
 
-from simulator import credits
+from simulator import credits, events, menus
 from simulator.errors import ControlError
 from simulator.push import Postman, Push
 from simulator.replies import media_url
 from simulator.state import Account, Contact, MassJob, Publication, Ticket, User, World
 
 _PLATFORM = "oR5Gjjl_eiZoUpGozMo7dbBJ362A"  # 群发助手: who such events come from
+
+BLACKLISTED = "消息已发出，但被对方拒收了"  # what a phone says to whoever is on the blacklist
+
+
+_SCANNING = ("scancode_push", "scancode_waitmsg")
+_SCANNED = {"ScanCodeInfo": {"ScanType": "qrcode", "ScanResult": "1"}}
+_PICTURES = {"SendPicsInfo": {"Count": 1, "PicList": {"item": {"PicMd5Sum": "0" * 32}}}}
+_PLACE = {
+    "SendLocationInfo": {
+        "Location_X": "23.1",
+        "Location_Y": "113.3",
+        "Scale": "15",
+        "Label": "广州市海珠区",
+        "Poiname": "",
+    }
+}
+# What a phone adds when a button of this type is tapped, unless somebody says otherwise.
+_TAPPED: dict[str, dict[str, Any]] = {
+    "scancode_push": _SCANNED,
+    "scancode_waitmsg": _SCANNED,
+    "pic_sysphoto": _PICTURES,
+    "pic_photo_or_album": _PICTURES,
+    "pic_weixin": _PICTURES,
+    "location_select": _PLACE,
+}
 
 
 class People:
@@ -30,6 +55,7 @@ class People:
             return self._scanned(account, contact, ticket)
         with self._world.lock:
             self._subscribe(contact, ticket)
+            _count_tags(account, contact, 1)
         credits.grant(self._world, contact, "subscribe")
         extra = {"EventKey": ""}
         if ticket is not None:
@@ -38,10 +64,13 @@ class People:
 
     def unfollow(self, account: Account, user: User) -> Push:
         """Unsubscribe; nothing can be sent to this person from now on."""
-        contact = self._follower(account, user)
+        contact = self._world.contact_of(account, user)
+        if not contact.subscribed:
+            raise ControlError(f"{user.name} does not follow {account.name}", 409)
         with self._world.lock:
             contact.subscribed = False
             contact.credits.clear()
+            _count_tags(account, contact, -1)
         return self._event(account, contact, "unsubscribe", EventKey="")
 
     def scan(self, user: User, account: Account, ticket: Ticket) -> Push:
@@ -52,15 +81,21 @@ class People:
             raise ControlError("this code has expired", 410)
         return self.follow(account, user, ticket)
 
-    def say(self, account: Account, user: User, content: str) -> Push:
-        """Send a text message."""
-        return self._message(account, user, "text", {"text": content}, Content=content)
+    def say(self, account: Account, user: User, content: str, menu_id: str = "") -> Push:
+        """Send a text message; `menu_id` when it was a tap on that line of a message menu."""
+        chosen = {"bizmsgmenuid": menu_id} if menu_id else {}
+        return self._message(account, user, "text", {"text": content}, Content=content, **chosen)
 
     def send(self, account: Account, user: User, kind: str, fields: dict[str, Any]) -> Push:
         """Send a message of another kind: image, voice, video, shortvideo, location or link."""
-        shown = {"text": f"[{kind}]"}
-        if kind == "image" and fields.get("MediaId") in account.media:
-            shown = {"image_url": media_url(account, fields["MediaId"])}
+        shown = {
+            "title": fields.get("Title"),
+            "text": fields.get("Label") or fields.get("Description") or "",
+            "url": fields.get("Url"),
+        }
+        if fields.get("MediaId") in account.media:
+            name = "image_url" if kind == "image" else "media_url"
+            shown |= {name: media_url(account, fields["MediaId"])}
         return self._message(account, user, kind, shown, **fields)
 
     def click(self, account: Account, user: User, key: str) -> Push:
@@ -72,8 +107,36 @@ class People:
     def view(self, account: Account, user: User, url: str) -> Push:
         """Tap a menu button that opens a page."""
         contact = self._follower(account, user)
-        menu_id = account.menu_id or None
+        menu = menus.seen_by(account, user, contact)
+        menu_id = menu["menuid"] if menu else None
         return self._event(account, contact, "VIEW", EventKey=url, MenuId=menu_id)
+
+    def tap(
+        self, account: Account, user: User, button: dict[str, Any], fields: dict[str, Any]
+    ) -> Push:
+        """Tap any button of the menu; `fields` are what the phone adds: what was scanned, taken or chosen."""
+        kind = button["type"]
+        if kind == "click":
+            return self.click(account, user, button["key"])
+        if kind == "view":
+            return self.view(account, user, button["url"])
+        contact = self._follower(account, user)
+        if kind in _SCANNING:
+            credits.grant(self._world, contact, "click")
+        if kind == "miniprogram":
+            return self._event(account, contact, "view_miniprogram", EventKey=button["pagepath"])
+        if kind not in _TAPPED:
+            raise ControlError(f"a button of the type {kind} tells the account nothing", 409)
+        body = _TAPPED[kind] | fields
+        return self._event(account, contact, kind, EventKey=button["key"], **body)
+
+    def happen(self, account: Account, user: User, event: str, fields: dict[str, Any]) -> Push:
+        """Any event of the platform, with the fields it usually has unless others are given."""
+        if event not in events.SAMPLES:
+            raise ControlError(f"no event {event!r}; there are: {', '.join(events.SAMPLES)}", 404)
+        contact = self._world.contact_of(account, user)
+        usual = events.sample(event, account.app_id, contact.openid, int(self._world.now()))
+        return self._event(account, contact, event, **usual | fields)
 
     def raw(self, account: Account, user: User, fields: dict[str, Any], xml: str = "") -> Push:
         """Push anything at all; the common fields are filled in where they are missing."""
@@ -83,7 +146,7 @@ class People:
     def finish_template(self, account: Account, contact: Contact, msgid: int) -> None:
         """Tell what became of a template message, some time after it was accepted."""
         faults = self._world.faults
-        if faults.happens(faults.finish_lost_rate):
+        if faults.happens("finish_lost_rate"):
             return
         fields = self._common(account, contact) | {
             "MsgType": "event",
@@ -96,10 +159,64 @@ class People:
         else:
             self._postman.push(account, contact, fields)
 
+    def answer_popup(
+        self, account: Account, user: User, answers: list[tuple[str, str]], scene: int
+    ) -> Push:
+        """Answer the pop-up of a page: accept allows one message of a template, reject none."""
+        contact = self._world.contact_of(account, user)
+        with self._world.lock:
+            for template_id, status in answers:
+                if status == "accept":
+                    contact.subscriptions[template_id] = (
+                        contact.subscriptions.get(template_id, 0) + 1
+                    )
+        listed = [
+            {"TemplateId": template, "SubscribeStatusString": status, "PopupScene": scene}
+            for template, status in answers
+        ]
+        told = {"SubscribeMsgPopupEvent": {"List": listed if len(listed) > 1 else listed[0]}}
+        return self._event(account, contact, "subscribe_msg_popup_event", **told)
+
+    def reject_subscriptions(self, account: Account, user: User, templates: list[str]) -> Push:
+        """Switch templates off in WeChat's settings: nothing that was allowed is left."""
+        contact = self._world.contact_of(account, user)
+        with self._world.lock:
+            for template_id in templates:
+                contact.subscriptions[template_id] = 0
+        listed = [
+            {"TemplateId": template, "SubscribeStatusString": "reject"} for template in templates
+        ]
+        told = {"SubscribeMsgChangeEvent": {"List": listed if len(listed) > 1 else listed[0]}}
+        return self._event(account, contact, "subscribe_msg_change_event", **told)
+
+    def finish_subscription(
+        self, account: Account, contact: Contact, template_id: str, msgid: int
+    ) -> None:
+        """Tell what became of a subscription notice, some time after it was accepted."""
+        faults = self._world.faults
+        if faults.happens("finish_lost_rate"):
+            return
+        code = faults.subscription_errcode
+        result = {
+            "TemplateId": template_id,
+            "MsgID": msgid,
+            "ErrorCode": code,
+            "ErrorStatus": "failed" if code else "success",
+        }
+        fields = self._common(account, contact) | {
+            "MsgType": "event",
+            "Event": "subscribe_msg_sent_event",
+            "SubscribeMsgSentEvent": {"List": result},
+        }
+        if faults.finish_delay_ms:
+            self._postman.push_later(account, contact, fields, faults.finish_delay_ms)
+        else:
+            self._postman.push(account, contact, fields)
+
     def finish_mass(self, account: Account, job: MassJob, base_url: str) -> None:
         """Tell what became of a mass message, some time after it was accepted."""
         faults = self._world.faults
-        if faults.happens(faults.finish_lost_rate):
+        if faults.happens("finish_lost_rate"):
             return
         fields = {
             "Event": "MASSSENDJOBFINISH",
@@ -124,7 +241,7 @@ class People:
     def finish_publication(self, account: Account, found: Publication, base_url: str) -> None:
         """Tell what became of a publication."""
         faults = self._world.faults
-        if faults.happens(faults.finish_lost_rate):
+        if faults.happens("finish_lost_rate"):
             return
         info: dict[str, Any] = {"publish_id": int(found.publish_id), "publish_status": found.status}
         if found.status == 0:
@@ -169,6 +286,9 @@ class People:
         contact = self._world.contact_of(account, user)
         if not contact.subscribed:
             raise ControlError(f"{user.name} does not follow {account.name}", 409)
+        if contact.blacklisted:
+            self._world.add_message(contact, "system", "notice", text=BLACKLISTED)
+            raise ControlError(f"{user.name} is on the blacklist of {account.name}", 403)
         return contact
 
     def _message(
@@ -191,3 +311,9 @@ class People:
             "FromUserName": contact.openid,
             "CreateTime": int(self._world.now()),
         }
+
+
+def _count_tags(account: Account, contact: Contact, step: int) -> None:
+    """Tags stay on whoever leaves, but only followers are counted."""
+    for number in contact.tags:
+        account.tags[str(number)].count += step

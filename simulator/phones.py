@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template
 
-from simulator import guide
+from simulator import guide, menus
 from simulator.control.gate import Calls, ControlCall
 from simulator.state import Account, Contact, Order, User, World
 
@@ -31,6 +31,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "connect-src 'self'",
         "img-src 'self' http: https: data:",
         "frame-src http: https:",
+        "media-src 'self'",
         "base-uri 'none'",
         "form-action 'none'",
         "frame-ancestors 'none'",
@@ -90,7 +91,11 @@ def get_state(call: ControlCall) -> Any:
             "cursor": world.state.last_id,
             "account": _account_json(account) if account else None,
             "accounts": [_account_json(each) for each in world.state.accounts.values()],
-            "users": [_person_json(world, user, contacts[user.id]) for user in people],
+            "users": [
+                _person_json(world, user, contacts[user.id])
+                | {"menu": menus.seen_by(account, user, contacts[user.id]) if account else None}
+                for user in people
+            ],
             "messages": [
                 message | {"user": user_id}
                 for user_id, contact in contacts.items()
@@ -100,7 +105,6 @@ def get_state(call: ControlCall) -> Any:
             "orders": [_order_json(each) for each in orders],
         }
     return answer | {
-        "menu": account.menu if account else None,
         "shops": call.room.shops.all(),
         "clock": {"now": world.now(), "offset_seconds": world.clock.offset},
         "faults": asdict(world.faults),

@@ -23,6 +23,7 @@ from simulator.state import Account, Contact, World
 OUT_OF_ORDER = "该公众号提供的服务出现故障，请稍后再试"
 HOLD_SECONDS = 0.5  # the longest that a push waits for others to be reordered with
 _SENDERS = 64
+_KEPT_BYTES = 65_536  # of an answer; a reply that a phone can show is far shorter
 
 
 @dataclass
@@ -156,7 +157,7 @@ class Postman:
         push.deliveries.append(delivery)
         if delivery["status"] is not None and 200 <= delivery["status"] < 300:
             self._accept(push, delivery["body"])
-        elif len(push.deliveries) < self._world.faults.push_deliveries:
+        elif self._repeats(push, delivery["status"]):
             self._timer.after(
                 self._world.faults.push_spacing_ms / 1000, lambda: self._attempt(push)
             )
@@ -164,6 +165,11 @@ class Postman:
         elif push.is_awaited:
             self._apologise(push)
         push.done.set()
+
+    def _repeats(self, push: Push, status: int | None) -> bool:
+        faults = self._world.faults
+        refused = status is not None and not faults.push_repeats_refused
+        return not refused and len(push.deliveries) < faults.push_deliveries
 
     def _seal(self, push: Push) -> tuple[str, dict[str, str]]:
         """The body and the query, as the account's mode wants them; every attempt signs afresh."""
@@ -201,7 +207,10 @@ class Postman:
                 timeout=urllib3.Timeout(total=self._world.faults.push_deadline_ms / 1000),
                 redirect=False,
             )
-            delivery |= {"status": answer.status, "body": answer.data.decode("utf-8", "replace")}
+            delivery |= {
+                "status": answer.status,
+                "body": answer.data[:_KEPT_BYTES].decode("utf-8", "replace"),
+            }
         except (urllib3.exceptions.HTTPError, ValueError) as error:  # ValueError: not an address
             delivery["error"] = f"{type(error).__name__}: {error}"
         delivery["ms"] = round((time.perf_counter() - started) * 1000, 1)

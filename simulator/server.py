@@ -3,19 +3,26 @@
 from dataclasses import dataclass
 from multiprocessing.util import Finalize
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
 from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
-from simulator import docs, phones, store, webauth
+from simulator import docs, phones, store, tls, tracepage, webauth
 from simulator.blobs import Blobs
 from simulator.clock import Clock
-from simulator.control import acts, broadcasts, looks, money, setup, trade
+from simulator.control import acts, broadcasts, inside, looks, money, setup, trade
 from simulator.control import gate as control
+from simulator.pay import api as pay_api
+from simulator.pay import bills
 from simulator.pay import gate as pay
+from simulator.pay.book import Book
 from simulator.pay.courier import Courier
+from simulator.pay.orders import Orders
+from simulator.pay.refunds import Refunds
+from simulator.pay.sharing import Sharing
 from simulator.pay.transfers import Transfers
 from simulator.people import People
 from simulator.platform import (
@@ -28,6 +35,8 @@ from simulator.platform import (
     oauth,
     openapi,
     qrcode,
+    subscription,
+    tags,
     templates,
     tokens,
     users,
@@ -35,7 +44,7 @@ from simulator.platform import (
 from simulator.platform import gate as platform
 from simulator.push import Postman
 from simulator.shop import Shops
-from simulator.state import World
+from simulator.state import PayOrder, Refund, Share, Transfer, World
 
 ENDPOINTS = [
     endpoint
@@ -46,7 +55,9 @@ ENDPOINTS = [
         media,
         materials,
         users,
+        tags,
         templates,
+        subscription,
         custom,
         mass,
         drafts,
@@ -55,9 +66,10 @@ ENDPOINTS = [
     )
     for endpoint in module.endpoints.all
 ]
+PAY_ENDPOINTS = [*pay_api.endpoints.all, *bills.endpoints.all]
 CONTROL_CALLS = [
     call
-    for module in (setup, acts, looks, broadcasts, trade, money, phones)
+    for module in (setup, acts, looks, broadcasts, trade, money, inside, phones, tracepage)
     for call in module.calls.all
 ]
 
@@ -71,6 +83,7 @@ class Options:
     clock_file: Path | None
     state_file: Path | None
     threads: int
+    tls: Path | None = None  # the folder of the certificates
 
 
 def create_app(clock_file: Path | None = None, state_file: Path | None = None) -> Flask:
@@ -78,16 +91,15 @@ def create_app(clock_file: Path | None = None, state_file: Path | None = None) -
     world = World(Clock(clock_file), _blobs(state_file), store.read_state(state_file))
     postman = Postman(world)
     people = People(world, postman)
-    transfers = Transfers(world)
-    courier = Courier(world, transfers)
+    desk, courier = _pay(world)
     courier.start()
-    room = control.Room(world, people, postman, Shops(world), transfers, courier)
+    room = control.Room(world, people, postman, Shops(world), desk, courier)
     app = Flask(__name__)
     app.json.ensure_ascii = False  # type: ignore[attr-defined]  # of the default provider
     app.register_blueprint(platform.blueprint(world, people, ENDPOINTS))
     app.register_blueprint(control.blueprint(room, CONTROL_CALLS))
-    app.register_blueprint(pay.blueprint(world, transfers))
-    paths = [each.path for each in ENDPOINTS] + [each.partition(" ")[2] for each in pay.PATHS]
+    app.register_blueprint(pay.blueprint(desk, PAY_ENDPOINTS))
+    paths = [each.path for each in (*ENDPOINTS, *PAY_ENDPOINTS)]
     app.register_blueprint(docs.blueprint(CONTROL_CALLS, paths))
     app.register_blueprint(webauth.blueprint(world))
     app.register_blueprint(phones.bp)
@@ -97,8 +109,27 @@ def create_app(clock_file: Path | None = None, state_file: Path | None = None) -
     return app
 
 
+def _pay(world: World) -> tuple[pay.Desk, Courier]:
+    """The books of WeChat Pay, and the courier who tells merchants what happens in them."""
+    orders = Orders(world)
+    transfers, refunds, sharing = Transfers(world), Refunds(world, orders), Sharing(world, orders)
+    books: dict[type, Book] = {
+        PayOrder: orders,
+        Refund: refunds,
+        Share: sharing,
+        Transfer: transfers,
+    }
+    courier = Courier(world, list(books.values()))
+
+    def deliver(entry: Any) -> Any:
+        return courier.deliver(books[type(entry)], entry)
+
+    return pay.Desk(world, transfers, orders, refunds, sharing, deliver), courier
+
+
 def serve(options: Options) -> None:
     """Serve until SIGTERM or Ctrl-C. One process, many threads: most of them wait for somebody's callback."""
+    certificate, key = tls.prepare(options.tls) if options.tls else (None, None)
     server = Server(
         "simulator.server",
         address=options.host,
@@ -109,6 +140,8 @@ def serve(options: Options) -> None:
         websockets=False,
         log_level=LogLevels.error,
         workers_kill_timeout=2,
+        ssl_cert=certificate,
+        ssl_key=key,
     )
     server.serve(
         target_loader=lambda *_: create_app(options.clock_file, options.state_file),

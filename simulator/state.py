@@ -89,6 +89,15 @@ class MassJob:
 
 
 @dataclass
+class Tag:
+    """What an account sticks on followers; `count` is how many followers have it at present."""
+
+    id: int
+    name: str
+    count: int = 0
+
+
+@dataclass
 class Contact:
     """What an account and a person have in common; exists before they follow and after they leave."""
 
@@ -100,14 +109,16 @@ class Contact:
     qr_scene: int = 0
     qr_scene_str: str = ""
     remark: str = ""
+    tags: list[int] = field(default_factory=list)
+    blacklisted: bool = False
     last_spoke_at: float = 0.0
     typing_until: float = 0.0
     credits: dict[str, list[float]] = field(
         default_factory=dict
     )  # kind -> [ends_at, messages left]
+    subscriptions: dict[str, int] = field(default_factory=dict)  # template -> messages allowed
     messages: list[dict[str, Any]] = field(default_factory=list)
     mass_month: list[int] = field(default_factory=list)  # [month, mass messages in it]
-    tags: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -138,6 +149,7 @@ class Account:
     unionid: bool = False  # bound to an open-platform account
     allowed_ips: list[str] = field(default_factory=list)  # empty: no white list
     templates: list[dict[str, str]] = field(default_factory=list)  # empty: any template id is taken
+    subscription_templates: list[dict[str, str]] = field(default_factory=list)
     web_domains: list[str] = field(default_factory=list)  # empty: OAuth may return anywhere
     web_cookie: str = ""  # by which its pages remember a visitor; dropped when another phone comes
     web_cookie_path: str = "/"
@@ -149,6 +161,9 @@ class Account:
     permanent_tickets: int = 0
     menu: dict[str, Any] | None = None
     menu_id: int = 0
+    conditional_menus: list[dict[str, Any]] = field(default_factory=list)  # the newest last
+    tags: dict[str, Tag] = field(default_factory=lambda: {"2": Tag(2, "星标组")})  # by id
+    next_tag_id: int = 100
     media: dict[str, Media] = field(default_factory=dict)
     contacts: dict[str, Contact] = field(default_factory=dict)
     sent_messages: dict[str, list[float]] = field(
@@ -156,6 +171,7 @@ class Account:
     )  # client_msg_id -> [msgid, sent_at]
     usage: dict[str, list[int]] = field(default_factory=dict)  # path -> [day, calls]
     clearings: dict[str, int] = field(default_factory=dict)  # month -> quota clearings
+    path_clearings: dict[str, int] = field(default_factory=dict)  # month -> those of one path
     drafts: dict[str, Draft] = field(default_factory=dict)
     publications: dict[str, Publication] = field(default_factory=dict)
     sent_articles: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # by the draft
@@ -174,6 +190,7 @@ class User:
     id: str
     name: str
     unionid: str
+    platform: str = "2"  # client_platform_type: "1" iOS, "2" Android, "3" others
     openids: dict[str, str] = field(default_factory=dict)
 
 
@@ -240,8 +257,19 @@ class Guide:
 
 
 @dataclass
+class Certificate:
+    """平台证书: one of ours for a merchant, with its private key, both as PEM."""
+
+    serial_no: str
+    certificate: str
+    private_key: str
+    effective_at: float
+    expires_at: float
+
+
+@dataclass
 class Merchant:
-    """商户号: who pays through WeChat Pay, with the keys of both sides as PEM."""
+    """商户号: who pays and is paid through WeChat Pay, with the keys of both sides as PEM."""
 
     mch_id: str
     api_v3_key: str
@@ -252,6 +280,112 @@ class Merchant:
     balance_fen: int = 0
     bill_max_fen: int = 20_000_000  # the most for one transfer
     app_ids: list[str] = field(default_factory=list)  # empty: every account
+    signs_with: str = (
+        "public_key"  # or "certificate", or "mixed" (a merchant on the way to public keys)
+    )
+    certificates: list[Certificate] = field(default_factory=list)  # the newest last
+    fee_bps: int = 60  # what we keep of a payment
+    share_max_bps: int = 3000  # the most of a payment that may be shared with others
+    receivers: list[dict[str, str]] = field(default_factory=list)  # of profit sharing
+    share_notify_url: str = ""  # where its results are told; set in the merchant's console
+
+
+@dataclass
+class PayOrder:
+    """JSAPI 订单: what a person is asked to pay. Amounts in fen; `frozen_fen` waits to be shared."""
+
+    mch_id: str
+    out_trade_no: str
+    app_id: str
+    openid: str
+    description: str
+    total_fen: int
+    notify_url: str
+    attach: str
+    profit_sharing: bool
+    content: str  # of the request, to recognise a repetition
+    created_at: float
+    updated_at: float
+    expires_at: float
+    prepay_id: str
+    prepay_expires_at: float
+    state: str = "NOTPAY"
+    transaction_id: str = ""
+    success_at: float | None = None
+    refunded_fen: int = 0
+    frozen_fen: int = 0
+    shared_fen: int = 0
+    fee_fen: int = 0
+    notify_at: float | None = None
+    notify_tries: int = 0
+    notices: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class Refund:
+    """退款: a part of an order on its way back. `due_at` is when it ends; None when it has."""
+
+    mch_id: str
+    out_refund_no: str
+    refund_id: str
+    out_trade_no: str
+    transaction_id: str
+    amount_fen: int
+    total_fen: int
+    reason: str
+    notify_url: str
+    content: str
+    created_at: float
+    updated_at: float
+    due_at: float | None
+    state: str = "PROCESSING"
+    repaired: bool = False  # by apply-abnormal-refund
+    success_at: float | None = None
+    notify_at: float | None = None
+    notify_tries: int = 0
+    notices: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class Share:
+    """分账单: one request to share an order's money. Each receiver {type, account, amount, description, result, …}."""
+
+    mch_id: str
+    out_order_no: str
+    order_id: str
+    transaction_id: str
+    app_id: str
+    receivers: list[dict[str, Any]]
+    unfreeze: bool
+    content: str
+    notify_url: str
+    created_at: float
+    updated_at: float
+    due_at: float | None
+    state: str = "PROCESSING"
+    told: int = 0  # receivers that notices were made for
+    notify_at: float | None = None
+    notify_tries: int = 0
+    notices: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class ShareReturn:
+    """分账回退: money that a receiver gives back."""
+
+    mch_id: str
+    out_return_no: str
+    return_id: str
+    order_id: str
+    out_order_no: str
+    return_mchid: str
+    amount_fen: int
+    description: str
+    content: str
+    created_at: float
+    due_at: float | None
+    result: str = "PROCESSING"
+    fail_reason: str = ""
 
 
 @dataclass
@@ -291,6 +425,12 @@ class State:
     orders: dict[str, Order] = field(default_factory=dict)
     merchants: dict[str, Merchant] = field(default_factory=dict)
     transfers: dict[str, Transfer] = field(default_factory=dict)  # by out_bill_no
+    pay_orders: dict[str, PayOrder] = field(default_factory=dict)  # by mch_id and out_trade_no
+    refunds: dict[str, Refund] = field(default_factory=dict)  # by mch_id and out_refund_no
+    shares: dict[str, Share] = field(default_factory=dict)  # by mch_id and out_order_no
+    share_returns: dict[str, ShareReturn] = field(
+        default_factory=dict
+    )  # by mch_id and out_return_no
     guide: Guide = field(default_factory=Guide)
     last_id: int = 0
 
@@ -304,10 +444,13 @@ class World:
         self.blobs = blobs
         self.faults = Faults()
         self.calls: deque[Any] = deque(maxlen=JOURNAL_LENGTH)
+        self.acts: deque[dict[str, Any]] = deque(maxlen=JOURNAL_LENGTH)  # POST calls to /_sim/
         self.pushes: deque[Any] = deque(maxlen=JOURNAL_LENGTH)
+        self.notices: deque[dict[str, Any]] = deque(maxlen=JOURNAL_LENGTH)  # of WeChat Pay
         self.reports: deque[Report] = deque(maxlen=JOURNAL_LENGTH)
         self.grants: dict[str, Grant] = {}  # by OAuth code, access token and refresh token
         self.limits: dict[str, int | None] = {}  # path -> calls a day
+        self.minute_limits: dict[str, int | None] = {}  # path -> calls a minute
         self.state = state or State()
         self._ids: Iterator[int] = itertools.count(self.state.last_id + 1)
         self._user_of_name: dict[str, str] = {}
@@ -339,6 +482,8 @@ class World:
             self.calls.clear()
             self.pushes.clear()
             self.reports.clear()
+            self.notices.clear()
+            self.acts.clear()
             self.blobs.clear()
 
     @property

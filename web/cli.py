@@ -35,15 +35,15 @@ from domain import (
 from domain.accounts import OpenAccount, Settings
 from domain.db import Database
 from domain.errors import DomainError
-from domain.menu import default_menu
 from domain.repair import repair_members
 from domain.rules import Terms
 from domain.secrets import Unreadable
+from domain.staff import setup
 from domain.texts import TEXTS
 from web.api import answers
 from web.current import context
-from wechat.api import create_menu
 from wechat.errors import WeChatError
+from wechat.explained import explained
 
 ACTOR: Final = "flask"
 ROOT: Final = Path(__file__).parents[1]
@@ -70,7 +70,8 @@ def form(command: Callable[P, dict[str, Any]]) -> Callable[P, None]:
         except DBAPIError as error:
             raise Failed(f"database: {error.orig}") from error
         except WeChatError as error:
-            raise Failed(f"WeChat: {error}") from error
+            meaning = explained(error.errcode)
+            raise Failed(f"WeChat: {error}" + (f" ({meaning})" if meaning else "")) from error
         except (Unreadable, OSError) as error:
             raise Failed(f"{type(error).__name__}: {error}") from error
         click.echo(json.dumps(result, ensure_ascii=False, default=_plain))
@@ -147,9 +148,21 @@ def upgrade() -> dict[str, Any]:
     import migrations
 
     try:
-        return {"version": migrations.upgrade(context().settings.database_url)}
+        version = migrations.upgrade(context().settings.database_url)
     except (CommandError, migrations.WrongDatabase) as error:
         raise Failed(str(error)) from error
+    now = context().clock.now()
+    code = _database().transact(lambda session: setup.first_code(session, now))
+    if code is not None:
+        _say_setup_code(code)
+    return {"version": version}
+
+
+def _say_setup_code(code: str) -> None:
+    """For people: the first owner is made in the browser, by whoever can read this."""
+    address = f"{context().settings.server.public_url}/console/setup"
+    click.echo(f"Nobody has a login yet. Create the first owner at {address}", err=True)
+    click.echo(f"with this setup code: {code}", err=True)
 
 
 # --- accounts -------------------------------------------------------------------------------------------------------
@@ -498,20 +511,6 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-menu = AppGroup("menu", help="The account's menu in WeChat (菜单).")
-
-
-@menu.command("push")
-@account_option
-@form
-def push_menu(slug: str) -> dict[str, Any]:
-    """Give the account the usual menu; phones show it within five minutes."""
-    opened = _database().read(lambda session: account_of(session, slug))
-    buttons = default_menu()
-    create_menu(context().platform(opened), buttons)
-    return {"account": slug, "menu": buttons}
-
-
 # --- people ---------------------------------------------------------------------------------------------------------
 
 people = AppGroup("staff", help="People (商家员工) who sign in to the console.")
@@ -552,6 +551,15 @@ def add_staff(slug: str, login: str, role: str, password_file: IO[str] | None) -
         }
 
     return _database().transact(add)
+
+
+@people.command("setup-code")
+@form
+def new_setup_code() -> dict[str, Any]:
+    """A new one-time code for creating the first owner in the browser; the earlier one is worth nothing then."""
+    now = context().clock.now()
+    code = _database().transact(lambda session: setup.new_code(session, now))
+    return {"code": code, "url": f"{context().settings.server.public_url}/console/setup"}
 
 
 def _password(file: IO[str] | None) -> str:
@@ -723,6 +731,6 @@ def serve() -> None:
 
 
 COMMANDS: Final = (
-    db, account, apikey, rule, template, menu, people, member, tree, ledger, out, settle, serve
+    db, account, apikey, rule, template, people, member, tree, ledger, out, settle, serve
 )  # fmt: skip
 """What app.py adds to `flask`."""

@@ -21,7 +21,7 @@ from web.current import context
 
 ALIVE: Final = "banyan:alive:"
 """Each process of `jobs/` keeps `banyan:alive:<process>` in Redis, for 60 s at a time."""
-PROCESSES: Final = ("clock", "worker:fast", "worker:bulk")
+PROCESSES: Final = ("clock", "worker:fast", "worker:bulk", "worker:slow")
 
 blueprint = Blueprint("ops", __name__)
 

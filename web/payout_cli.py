@@ -186,6 +186,26 @@ def cancel(slug: str, number: int, actor: str) -> dict[str, Any]:
     return {"id": number, "payout_no": payout_no, "state": state}
 
 
+@withdrawal.command("give-up")
+@account_option
+@click.argument("number", type=int, metavar="ID")
+@click.option("--reason", required=True, help="For the record.")
+@by_option
+@form
+def give_up(slug: str, number: int, reason: str, actor: str) -> dict[str, Any]:
+    """End a payout that WeChat Pay will never take (NO_AUTH, PARAM_ERROR, …). Nothing is sent under its number any
+    more. The clock's sweep ends it, and the money returns, only when WeChat Pay says after five minutes that there is
+    no such bill, or that it is FAIL or CANCELLED."""
+    now = context().clock.now()
+
+    def write(session: Session) -> dict[str, Any]:
+        account = accounts.unseal(accounts.get(session, slug), context().keyring)
+        row = withdrawals.give_up(session, account, number, actor=actor, reason=reason, now=now)
+        return {**_shown(row), "giving_up_at": row.giving_up_at, "asked_again_at": row.ask_at}
+
+    return context().database.transact(write)
+
+
 @withdrawal.command("silence")
 @account_option
 @click.argument("number", type=int, metavar="ID")

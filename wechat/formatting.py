@@ -45,3 +45,56 @@ def clip_field(text: str, limit: int = FIELD_CHARACTERS) -> str:
 def template_data(fields: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """`{"thing1": "…"}` in the form that template messages take, each field clipped."""
     return {name: {"value": clip_field(text)} for name, text in fields.items()}
+
+
+class UnfitError(ValueError):
+    """A value that a keyword of a subscription notice does not take, and that cannot be made to fit."""
+
+
+_SUBSCRIPTION_LIMITS: Mapping[str, int] = {
+    "thing": 20,
+    "number": 32,
+    "letter": 32,
+    "symbol": 5,
+    "character_string": 32,
+    "phone_number": 17,
+    "car_number": 8,
+    "phrase": 5,
+}
+_SUBSCRIPTION_FORMS: Mapping[str, re.Pattern[str]] = {
+    "number": re.compile(r"[0-9.+-]+"),
+    "letter": re.compile(r"[A-Za-z]+"),
+    "symbol": re.compile(r"[^\w\s]+"),
+    "character_string": re.compile(r"[!-~]+(?: [!-~]+)*"),
+    "phone_number": re.compile(r"[0-9+() -]+"),
+    "phrase": re.compile("[\u3400-\u9fff]+"),
+    "amount": re.compile(r"[¥￥$€£]?[0-9]{1,10}(?:\.[0-9]{1,2})?元?"),
+    "name": re.compile("[\u3400-\u9fff·]{1,10}|[A-Za-z .'-]{1,20}"),
+}
+_KIND = re.compile(r"([a-z_]+?)[0-9]*")
+_CLIPPED = ("thing", "character_string", "phrase")
+
+
+def subscription_value(keyword: str, text: str) -> str:
+    """`text` as the keyword (`thing1`, `amount2`, …) of a subscription notice takes it, where over-length is an error
+    and not cut: what can be cut is cut visibly. Raises UnfitError for the rest.
+
+    https://developers.weixin.qq.com/doc/service/api/notify/notify/api_sendnewsubscribemsg
+    """
+    found = _KIND.fullmatch(keyword)
+    kind = found[1] if found else ""
+    line = clip_field(text, len(text) + 1)
+    form, limit = _SUBSCRIPTION_FORMS.get(kind), _SUBSCRIPTION_LIMITS.get(kind)
+    if limit is not None and len(line) > limit and kind in _CLIPPED:
+        mark = "…" if kind == "thing" else ""
+        line = line[: limit - len(mark)].rstrip() + mark
+    if limit is not None and len(line) > limit:
+        raise UnfitError(f"{keyword} takes {limit} characters")
+    if form is not None and form.fullmatch(line) is None:
+        raise UnfitError(f"{keyword} does not take this kind of text")
+    return line
+
+
+def subscription_data(fields: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """`{"thing1": "…"}` in the form that subscription notices take. Raises UnfitError."""
+    return {name: {"value": subscription_value(name, text)} for name, text in fields.items()}

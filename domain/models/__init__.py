@@ -7,7 +7,7 @@ numbers are case-sensitive. The table of orders is `orders` and order lines have
 
 from __future__ import annotations
 
-from domain.models.accounts import Account, ApiKey, ApiNonce, Audit, Staff, StaffRole
+from domain.models.accounts import Account, ApiKey, ApiNonce, Audit
 from domain.models.base import Base, Instant
 from domain.models.campaigns import (
     Campaign,
@@ -19,22 +19,49 @@ from domain.models.campaigns import (
     CampaignRecipient,
     MassMonth,
 )
+from domain.models.chat import (
+    Blacklisted,
+    FollowerSync,
+    MemberTag,
+    MenuVersion,
+    Reply,
+    ReplyMedia,
+    SeenFollower,
+    Tag,
+    TagMark,
+    TagRule,
+)
+from domain.models.codes import (
+    Code,
+    CodeDay,
+    PermanentGrant,
+    PermanentPool,
+    Picture,
+    Poster,
+    PosterTemplate,
+    QrTicket,
+    Scene,
+)
 from domain.models.commissions import Balance, Clawback, Commission, Hold, Posting
 from domain.models.members import (
     BindingHistory,
     Event,
     Identity,
     Member,
-    Poster,
-    QrTicket,
     Relation,
-    Scene,
     Tally,
     Tree,
 )
-from domain.models.messages import Notice, NoticeTemplate, Outbox, Reply, TextOverride
+from domain.models.messages import (
+    Notice,
+    NoticeTemplate,
+    Outbox,
+    ServiceWindow,
+    SubscriptionCredit,
+    TextOverride,
+)
 from domain.models.orders import Order, OrderLine, Product, Refund, RefundLine, Rule
-from domain.models.payouts import Merchant, Withdrawal, WithdrawalApproval
+from domain.models.payouts import Merchant, Reconciliation, Withdrawal, WithdrawalApproval
 from domain.models.promotion import (
     Grade,
     GradeHistory,
@@ -45,7 +72,17 @@ from domain.models.promotion import (
     RiskSignal,
     Sweep,
 )
+from domain.models.staff import (
+    LoginGuard,
+    SetupCode,
+    Staff,
+    StaffRecovery,
+    StaffRole,
+    StaffSession,
+)
+from domain.models.tasks import Task
 from domain.models.tree import (
+    AccountDay,
     Board,
     Daily,
     Dispute,
@@ -55,16 +92,19 @@ from domain.models.tree import (
     Move,
     Standing,
 )
+from domain.models.webhooks import Webhook, WebhookAttempt
 
 __all__ = [
     "APPEND_ONLY",
     "Account",
+    "AccountDay",
     "ApiKey",
     "ApiNonce",
     "Audit",
     "Balance",
     "Base",
     "BindingHistory",
+    "Blacklisted",
     "Board",
     "Campaign",
     "CampaignBatch",
@@ -74,11 +114,14 @@ __all__ = [
     "CampaignOrder",
     "CampaignRecipient",
     "Clawback",
+    "Code",
+    "CodeDay",
     "Commission",
     "Daily",
     "Dispute",
     "DisputeNote",
     "Event",
+    "FollowerSync",
     "Grade",
     "GradeHistory",
     "GradeMark",
@@ -87,8 +130,11 @@ __all__ = [
     "ImportedRow",
     "Instant",
     "Lease",
+    "LoginGuard",
     "MassMonth",
     "Member",
+    "MemberTag",
+    "MenuVersion",
     "Merchant",
     "Move",
     "Notice",
@@ -97,26 +143,44 @@ __all__ = [
     "OrderClue",
     "OrderLine",
     "Outbox",
+    "PermanentGrant",
+    "PermanentPool",
+    "Picture",
     "Poster",
+    "PosterTemplate",
     "Posting",
     "Product",
     "PromoterApplication",
     "QrTicket",
+    "Reconciliation",
     "Refund",
     "RefundLine",
     "RegistrationDay",
     "Relation",
     "Reply",
+    "ReplyMedia",
     "RiskSignal",
     "Rule",
     "Scene",
+    "SeenFollower",
+    "ServiceWindow",
+    "SetupCode",
     "Staff",
+    "StaffRecovery",
     "StaffRole",
+    "StaffSession",
     "Standing",
+    "SubscriptionCredit",
     "Sweep",
+    "Tag",
+    "TagMark",
+    "TagRule",
     "Tally",
+    "Task",
     "TextOverride",
     "Tree",
+    "Webhook",
+    "WebhookAttempt",
     "Withdrawal",
     "WithdrawalApproval",
 ]
@@ -130,5 +194,6 @@ APPEND_ONLY = (
     WithdrawalApproval.__tablename__,
     DisputeNote.__tablename__,
     GradeHistory.__tablename__,
+    PermanentGrant.__tablename__,
 )
 """Tables whose rows the database itself refuses to change or delete (triggers of the first migration)."""

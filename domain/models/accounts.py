@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     CheckConstraint,
     Index,
     Integer,
-    String,
     UniqueConstraint,
-    true,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -56,30 +53,6 @@ class Account(Base):
     created_at: Mapped[At]
 
 
-class Staff(Base):
-    """商家员工: a person who signs in to the console."""
-
-    __tablename__ = "staff"
-    __table_args__ = (UniqueConstraint("login"),)
-    id: Mapped[Id]
-    login: Mapped[Name]
-    password_hash: Mapped[str] = mapped_column(String(255))
-    active: Mapped[bool] = mapped_column(Boolean(create_constraint=False), server_default=true())
-    created_at: Mapped[At]
-
-
-class StaffRole(Base):
-    """What a person may do in one account."""
-
-    __tablename__ = "staff_role"
-    __table_args__ = (
-        CheckConstraint("role IN ('owner', 'finance', 'operator', 'support')", name="role"),
-    )
-    staff_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    account_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    role: Mapped[Word]
-
-
 class ApiKey(Base):
     """A shop's key: belongs to one account; the secret is sealed with the place `api_key/<key>/secret`."""
 
@@ -110,7 +83,14 @@ class Audit(Base):
     """Who changed what. Append-only."""
 
     __tablename__ = "audit"
-    __table_args__ = (Index(None, "account_id", "id"), Index(None, "subject", "id"))
+    __table_args__ = (
+        Index(None, "account_id", "id"),
+        Index(None, "subject", "id"),
+        # The console's log: newest first, of a day, by whom, and what.
+        Index(None, "account_id", "at"),
+        Index(None, "account_id", "actor", "at"),
+        Index(None, "account_id", "action", "at"),
+    )
     id: Mapped[Id]
     account_id: Mapped[MaybeRef]
     actor: Mapped[Name]

@@ -13,6 +13,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, mapped_column
 
 from domain.models.base import (
@@ -33,8 +34,6 @@ from domain.models.base import (
     ascii_key,
 )
 
-MEBI16 = 2**24 - 1
-
 
 class Campaign(Base):
     """群发: one broadcast. `plan_after_id` and `plan_cursor` (of WeChat's tag pages) are where planning stands; while
@@ -54,7 +53,7 @@ class Campaign(Base):
     account_id: Mapped[Ref]
     name: Mapped[Name]
     channel: Mapped[Word]
-    content: Mapped[str] = mapped_column(Text(MEBI16))
+    content: Mapped[str] = mapped_column(Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb"))
     audience: Mapped[Json]
     state: Mapped[Word] = mapped_column(server_default="draft")
     campaign_key: Mapped[Key64]
@@ -81,7 +80,9 @@ class CampaignFile(Base):
     __tablename__ = "campaign_file"
     campaign_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     name: Mapped[str] = mapped_column(ascii_key(64), primary_key=True)
-    content: Mapped[bytes] = mapped_column(LargeBinary(MEBI16))
+    content: Mapped[bytes] = mapped_column(
+        LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
+    )
     media_id: Mapped[str | None] = mapped_column(ascii_key(128))
     media_expires_at: Mapped[MaybeAt]
     thumb_id: Mapped[str | None] = mapped_column(ascii_key(128))

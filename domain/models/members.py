@@ -8,7 +8,6 @@ from sqlalchemy import (
     CheckConstraint,
     Index,
     Integer,
-    String,
     UniqueConstraint,
     false,
     text,
@@ -22,7 +21,6 @@ from domain.models.base import (
     FenFromZero,
     Id,
     Key64,
-    Key128,
     MaybeAt,
     MaybeKey64,
     MaybeName,
@@ -36,7 +34,9 @@ from domain.models.base import (
 
 
 class Member(Base):
-    """会员: one follower of one account. `followed_at` is the greatest CreateTime that changed `following`."""
+    """会员: one follower of one account. `followed_at` is the greatest CreateTime that changed `following`;
+    `source_scene_id` the code by which they joined. `lang` is empty while they take the account's language; `unread`:
+    notices wait for their next visit."""
 
     __tablename__ = "member"
     __table_args__ = (
@@ -45,11 +45,19 @@ class Member(Base):
         Index(None, "account_id", "unionid"),
         Index(None, "account_id", "phone_index"),
         Index(None, "account_id", "email_index"),
-        Index(None, "account_id", "joined_at"),  # who joined on a day
         Index(None, "account_id", "following", "muted", "id"),  # counting and planning a broadcast
+        Index(
+            None, "account_id", "joined_at"
+        ),  # who joined on a day; the console's list, newest first
+        # The console's filters, each with the order of the list behind it, and names by their beginning.
+        Index(None, "account_id", "status", "joined_at"),
+        Index(None, "account_id", "following", "joined_at"),
+        Index(None, "account_id", "grade", "joined_at"),
+        Index(None, "account_id", "nickname"),
         Index(
             None, "referrer_id", "id"
         ),  # the direct downline, and rebuilding `relation` from the truth
+        Index(None, "source_scene_id", "following"),  # who came by a code, and who of them stayed
         CheckConstraint("status IN ('active', 'suspended')", name="status"),
     )
     id: Mapped[Id]
@@ -58,9 +66,11 @@ class Member(Base):
     unionid: Mapped[MaybeKey64]
     code: Mapped[Word]
     nickname: Mapped[MaybeName]
+    remark: Mapped[MaybeName]
     referrer_id: Mapped[MaybeRef]
     bound_at: Mapped[MaybeAt]
     bound_scene_id: Mapped[MaybeRef]
+    source_scene_id: Mapped[MaybeRef]
     status: Mapped[Word] = mapped_column(server_default="active")
     grade: Mapped[Word] = mapped_column(server_default="")
     promoter: Mapped[Word] = mapped_column(server_default="")
@@ -72,6 +82,11 @@ class Member(Base):
     unfollowed_at: Mapped[MaybeAt]
     first_paid_at: Mapped[MaybeAt]
     muted: Mapped[bool] = mapped_column(Boolean(create_constraint=False), server_default=false())
+    promotions_muted: Mapped[bool] = mapped_column(
+        Boolean(create_constraint=False), server_default=false()
+    )
+    lang: Mapped[str] = mapped_column(ascii_key(8), server_default="")
+    unread: Mapped[bool] = mapped_column(Boolean(create_constraint=False), server_default=false())
     phone: Mapped[MaybeSealed]
     phone_index: Mapped[MaybeKey64]
     email: Mapped[MaybeSealed]
@@ -156,50 +171,6 @@ class Tally(Base):
     refunded_fen: Mapped[FenFromZero]
     earned_fen: Mapped[FenFromZero]
     frozen_fen: Mapped[FenFromZero]
-
-
-class Scene(Base):
-    """场景值: what a code carries, and whom it leads to. Append-only: a code is never reassigned."""
-
-    __tablename__ = "scene"
-    __table_args__ = (
-        UniqueConstraint("account_id", "code"),
-        UniqueConstraint("owner_key"),
-        CheckConstraint("kind IN ('promoter', 'channel', 'product')", name="kind"),
-    )
-    id: Mapped[Id]
-    account_id: Mapped[Ref]
-    code: Mapped[Key64]
-    kind: Mapped[Word]
-    owner_key: Mapped[Key128]
-    member_id: Mapped[MaybeRef]
-    label: Mapped[MaybeName]
-    created_at: Mapped[At]
-
-
-class QrTicket(Base):
-    """带参二维码: what WeChat issued for a scene. Permanent ones have no `expires_at`."""
-
-    __tablename__ = "qr_ticket"
-    __table_args__ = (Index(None, "scene_id", "expires_at"),)
-    id: Mapped[Id]
-    account_id: Mapped[Ref]
-    scene_id: Mapped[Ref]
-    ticket: Mapped[str] = mapped_column(ascii_key(255))
-    url: Mapped[str] = mapped_column(String(255))
-    expires_at: Mapped[MaybeAt]
-    created_at: Mapped[At]
-
-
-class Poster(Base):
-    """推广海报: the last picture of a member, as WeChat keeps it; made anew when `fingerprint` or the media lapse."""
-
-    __tablename__ = "poster"
-    member_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    qr_ticket_id: Mapped[Ref]
-    fingerprint: Mapped[Key64]
-    media_id: Mapped[str] = mapped_column(ascii_key(128))
-    media_expires_at: Mapped[At]
 
 
 class Event(Base):

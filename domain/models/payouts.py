@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Date,
     Index,
     Integer,
     LargeBinary,
@@ -18,6 +21,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from domain.models.base import (
     At,
     Base,
+    Count,
     Fen,
     FenFromZero,
     Id,
@@ -55,7 +59,8 @@ class Withdrawal(Base):
     `amount_fen` is what leaves the balance: the member receives it less `fee_fen` and `tax_fen`. `provider_state`,
     `package_info` and `confirm_by` are what WeChat Pay says of the transfer; `round` counts the times it was put up
     for approval. `terms` is what the transfer was begun with: the same number must always carry the same content.
-    `ask_at` is when WeChat Pay is asked next; `alarm` names what a person has to look at.
+    `ask_at` is when WeChat Pay is asked next; `alarm` names what a person has to look at. From `giving_up_at` on, a
+    person wants it ended: nothing is sent any more, and it ends when WeChat Pay says that there is no bill.
     """
 
     __tablename__ = "withdrawal"
@@ -96,6 +101,7 @@ class Withdrawal(Base):
     terms: Mapped[MaybeJson]
     ask_at: Mapped[MaybeAt]
     alarm: Mapped[MaybeKey64]
+    giving_up_at: Mapped[MaybeAt]
     requested_at: Mapped[At]
     decided_at: Mapped[MaybeAt]
     paying_at: Mapped[MaybeAt]
@@ -109,4 +115,29 @@ class WithdrawalApproval(Base):
     withdrawal_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     round: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     actor: Mapped[str] = mapped_column(String(190), primary_key=True)
+    at: Mapped[At]
+
+
+class Reconciliation(Base):
+    """对账: the last comparison of an account's payouts with WeChat Pay, of one kind and one Beijing day.
+
+    kind "numbers": every recent transfer asked for by its number on that day. kind "bill": the payouts that ended on
+    that day against the fund-flow bills around it. `differences` are the first hundred, `difference_count` all of them;
+    `unanswered` is what could not be compared. A new comparison of the same day replaces the row.
+    """
+
+    __tablename__ = "reconciliation"
+    __table_args__ = (
+        UniqueConstraint("account_id", "kind", "day"),  # also the newest of a kind
+        CheckConstraint("kind IN ('numbers', 'bill')", name="kind"),
+    )
+    id: Mapped[Id]
+    account_id: Mapped[Ref]
+    kind: Mapped[Word]
+    day: Mapped[date] = mapped_column(Date)
+    compared: Mapped[Count]
+    unanswered: Mapped[Count]
+    paid_fen: Mapped[FenFromZero]
+    difference_count: Mapped[Count]
+    differences: Mapped[Json]
     at: Mapped[At]

@@ -171,3 +171,17 @@ class Lease(Base):
     name: Mapped[str] = mapped_column(ascii_key(64), primary_key=True)
     token: Mapped[Key64]
     until: Mapped[At]
+
+
+class AccountDay(Base):
+    """What is counted on a Beijing day and cannot be computed again later: followers at its end. And what would be too
+    much to count whenever somebody looks: bindings, messages that left or failed."""
+
+    __tablename__ = "account_day"
+    account_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    following: Mapped[Count]
+    bound: Mapped[Count]
+    sent: Mapped[Count]
+    failed: Mapped[Count]
+    counted_at: Mapped[At]

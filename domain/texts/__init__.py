@@ -1,4 +1,7 @@
-"""Every sentence for people: chat, notices, refusals, states. zh-CN, with named placeholders, replaceable per account.
+"""Every sentence for people: chat, notices, refusals, states; in three languages, replaceable per account.
+
+zh_cn.py is where a text is written first; zh_tw.py and en.py have the same keys (tests/domain/test_texts.py), and until
+they do, the Chinese sentence is shown.
 
 A merchant's own wording may use the placeholders of the default and nothing else: no attributes, no indexes, no format
 specifications, so that a wording can neither fail in front of a follower nor show what it should not.
@@ -7,7 +10,7 @@ specifications, so that a wording can neither fail in front of a follower nor sh
 from __future__ import annotations
 
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from types import MappingProxyType
 from typing import Any, Final
@@ -18,14 +21,29 @@ from sqlalchemy.orm import Session
 from domain.errors import Invalid
 from domain.models import TextOverride
 from domain.money import yuan
+from domain.texts import en, zh_tw
 from domain.texts.zh_cn import TEXTS as TEXTS  # part of this module for its readers
+
+ZH_CN: Final = "zh-CN"
+ZH_TW: Final = "zh-TW"
+EN: Final = "en"
+LANGUAGES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
+    {ZH_CN: TEXTS, ZH_TW: zh_tw.TEXTS, EN: en.TEXTS}
+)
+_NAMES: Final = {
+    ZH_CN: ("zh-cn", "zh", "cn", "简体中文", "简体", "简中", "中文", "簡體中文", "簡體", "chinese", "simplified"),
+    ZH_TW: ("zh-tw", "tw", "繁體中文", "繁體", "正體", "正體中文", "繁中", "繁体中文", "繁体", "traditional"),
+    EN: ("en", "english", "英文", "英语", "英語"),
+}  # fmt: skip
+"""What people call a language."""
+_BY_NAME: Final = {name: lang for lang, names in _NAMES.items() for name in names}
 
 CHINA: Final = timezone(timedelta(hours=8))
 """China has one time zone and no summer time."""
 MAX_LENGTH: Final = 2000
 
 
-def _placeholders(body: str) -> set[str]:
+def placeholders(body: str) -> set[str]:
     """The names a text uses; `Invalid` for anything but a plain `{name}`."""
     names = set()
     try:
@@ -42,23 +60,31 @@ def _placeholders(body: str) -> set[str]:
 
 
 PLACEHOLDERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
-    {key: frozenset(_placeholders(body)) for key, body in TEXTS.items()}
+    {key: frozenset(placeholders(body)) for key, body in TEXTS.items()}
 )
 
 
-def render(key: str, overrides: Mapping[str, str], **values: object) -> str:
+def language_named(name: str) -> str | None:
+    """The language that somebody means by `name`: 繁體, English, zh-CN."""
+    return _BY_NAME.get(name.strip().casefold())
+
+
+def render(key: str, overrides: Mapping[str, str], /, **values: object) -> str:
     """The text of `key` in the merchant's wording, or ours."""
     return (overrides.get(key) or TEXTS[key]).format_map(values)
 
 
 class Words:
-    """The texts of one account: `words("level.1")`, `words("scan.bound", referrer="小明")`."""
+    """The texts of one account in one language: `words("level.1")`, `words("scan.bound", referrer="小明")`."""
 
-    def __init__(self, overrides: Mapping[str, str] | None = None) -> None:
+    def __init__(self, overrides: Mapping[str, str] | None = None, lang: str = ZH_CN) -> None:
         self.overrides: Mapping[str, str] = overrides or {}
+        self.lang = lang
+        self._texts = LANGUAGES[lang]
 
     def __call__(self, key: str, **values: object) -> str:
-        return render(key, self.overrides, **values)
+        text = self.overrides.get(key) or self._texts.get(key) or TEXTS[key]
+        return text.format_map(values)
 
     def notice(self, occasion: str, params: Mapping[str, Any]) -> str:
         """The sentence of a notice, from the parameters it was written with."""
@@ -75,19 +101,32 @@ class Words:
         for name, value in params.items():
             if name.endswith("_fen"):
                 values[name.removesuffix("_fen")] = yuan(value)
-            elif name in {"at", "confirm_by"}:
-                values[name] = minute(datetime.fromisoformat(value))
-            elif name in {"level", "failure"}:
-                values[name] = self(f"level.{value}") if name == "level" else self.failure(value)
             elif name == "signal":
                 values["reason"] = self(f"risk.{value}")
-            elif name == "until":
-                values[name] = self.by(value and datetime.fromisoformat(value))
-            elif name in {"grade", "before"}:
-                values[name] = value or self("grade.none")
             else:
-                values[name] = str(value)
+                values[name] = self._value(name, value)
         return values
+
+    def _value(self, name: str, value: Any) -> str:
+        """One stored parameter, by its name."""
+        if name in {"at", "confirm_by"}:
+            return minute(datetime.fromisoformat(value))
+        if name == "level":
+            return self(f"level.{value}")
+        if name == "failure":
+            return self.failure(value)
+        if name == "friends":
+            return self.several(value)
+        if name == "until":
+            return self.by(value and datetime.fromisoformat(value))
+        if name in {"grade", "before"}:
+            return value or self("grade.none")
+        return str(value)
+
+    def several(self, names: Sequence[str]) -> str:
+        """Some names in a row; more than three are "… and more"."""
+        shown = self("list.comma").join(names[:3])
+        return shown if len(names) <= 3 else self("friends.more", friends=shown)
 
     def by(self, instant: datetime | None) -> str:
         """By when something will be known."""
@@ -113,37 +152,50 @@ def check_override(key: str, body: str) -> None:
         raise Invalid("no such text", key=key)
     if not body.strip() or len(body) > MAX_LENGTH:
         raise Invalid(f"a wording has 1 to {MAX_LENGTH} characters", key=key)
-    unknown = sorted(_placeholders(body) - PLACEHOLDERS[key])
+    unknown = sorted(placeholders(body) - PLACEHOLDERS[key])
     if unknown:
         known = sorted(PLACEHOLDERS[key])
         raise Invalid("unknown placeholders", key=key, unknown=unknown, known=known)
 
 
-def set_override(session: Session, account_id: int, key: str, body: str | None) -> None:
-    """Use the merchant's wording from now on, or the default again (None). Raises `Invalid`."""
+def set_override(
+    session: Session, account_id: int, key: str, body: str | None, lang: str = ZH_CN
+) -> None:
+    """Use the merchant's wording in a language from now on, or the default again (None). Raises `Invalid`."""
+    if lang not in LANGUAGES:
+        raise Invalid("no such language", lang=lang, languages=list(LANGUAGES))
     if body is None:
         session.execute(
             delete(TextOverride).where(
-                TextOverride.account_id == account_id, TextOverride.text_key == key
+                TextOverride.account_id == account_id,
+                TextOverride.lang == lang,
+                TextOverride.text_key == key,
             )
         )
         return
     check_override(key, body)
-    row = session.get(TextOverride, (account_id, key))
+    row = session.get(TextOverride, (account_id, lang, key))
     if row is None:
-        row = TextOverride(account_id=account_id, text_key=key)
+        row = TextOverride(account_id=account_id, lang=lang, text_key=key)
         session.add(row)
     row.body = body
     session.flush()
 
 
-def overrides_of(session: Session, account_id: int) -> dict[str, str]:
-    """The account's wordings that are usable today: one that an upgrade made impossible gives way to the default."""
-    usable = {}
+def overrides_of(session: Session, account_id: int, lang: str = ZH_CN) -> dict[str, str]:
+    """The account's wordings in a language that are usable today: one that an upgrade made impossible gives way to the
+    default."""
+    return dict(words_of(session, account_id)[lang].overrides)
+
+
+def words_of(session: Session, account_id: int) -> dict[str, Words]:
+    """The account's texts in every language, from one statement."""
+    usable: dict[str, dict[str, str]] = {lang: {} for lang in LANGUAGES}
     for row in session.scalars(select(TextOverride).where(TextOverride.account_id == account_id)):
         try:
             check_override(row.text_key, row.body)
         except Invalid:
             continue
-        usable[row.text_key] = row.body
-    return usable
+        if row.lang in usable:
+            usable[row.lang][row.text_key] = row.body
+    return {lang: Words(overrides, lang) for lang, overrides in usable.items()}

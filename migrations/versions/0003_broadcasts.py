@@ -10,11 +10,12 @@ Before you merge this: the PREVIOUS release keeps running while it is applied, a
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import mysql
 
 from migrations.types import ascii_key, instant
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 
 
 def upgrade() -> None:
@@ -25,7 +26,9 @@ def upgrade() -> None:
         sa.Column("account_id", sa.BigInteger(), nullable=False),
         sa.Column("name", sa.String(length=190), nullable=False),
         sa.Column("channel", ascii_key(32), nullable=False),
-        sa.Column("content", sa.Text(length=16777215), nullable=False),
+        sa.Column(
+            "content", sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb"), nullable=False
+        ),
         sa.Column("audience", sa.Text(), nullable=False),
         sa.Column("state", ascii_key(32), server_default="draft", nullable=False),
         sa.Column("campaign_key", ascii_key(64), nullable=False),
@@ -130,7 +133,11 @@ def upgrade() -> None:
         "campaign_file",
         sa.Column("campaign_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("name", ascii_key(64), nullable=False),
-        sa.Column("content", sa.LargeBinary(length=16777215), nullable=False),
+        sa.Column(
+            "content",
+            sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb"),
+            nullable=False,
+        ),
         sa.Column("media_id", ascii_key(128), nullable=True),
         sa.Column("media_expires_at", instant(), nullable=True),
         sa.Column("thumb_id", ascii_key(128), nullable=True),

@@ -3,7 +3,7 @@ over, or 202 at once with {"wait": false}."""
 
 from typing import Any
 
-from simulator import tickets
+from simulator import events, menus, tickets
 from simulator.control.gate import Calls, ControlCall
 from simulator.envelope import MalformedError, parse
 from simulator.errors import ControlError
@@ -44,8 +44,9 @@ def scan(call: ControlCall) -> Any:
 
 @calls.add("POST", "/_sim/text")
 def text(call: ControlCall) -> Any:
-    """Say something: user, content."""
-    return call.pushed(call.room.people.say(call.account(), call.user(), call.text("content")))
+    """Say something: user, content, optional menu_id (the line of a message menu that was tapped)."""
+    account, user, content = call.account(), call.user(), call.text("content")
+    return call.pushed(call.room.people.say(account, user, content, call.text("menu_id", "")))
 
 
 @calls.add("POST", "/_sim/message")
@@ -68,6 +69,63 @@ def click(call: ControlCall) -> Any:
 def view(call: ControlCall) -> Any:
     """Tap a menu button that opens a page: user, url."""
     return call.pushed(call.room.people.view(call.account(), call.user(), call.text("url")))
+
+
+@calls.add("POST", "/_sim/subscribe")
+def subscribe(call: ControlCall) -> Any:
+    """Answer the pop-up for subscription notices: user, templates (ids), optional answer (accept or reject) and
+    scene. Pushes subscribe_msg_popup_event."""
+    answer = call.text("answer", "accept")
+    if answer not in ("accept", "reject"):
+        raise ControlError("answer must be accept or reject")
+    answers = [(template, answer) for template in _templates(call)]
+    return call.pushed(
+        call.room.people.answer_popup(call.account(), call.user(), answers, call.number("scene", 1))
+    )
+
+
+@calls.add("POST", "/_sim/unsubscribe-notices")
+def unsubscribe_notices(call: ControlCall) -> Any:
+    """Switch subscription notices off in WeChat's settings: user, templates (ids). Pushes
+    subscribe_msg_change_event."""
+    return call.pushed(
+        call.room.people.reject_subscriptions(call.account(), call.user(), _templates(call))
+    )
+
+
+def _templates(call: ControlCall) -> list[str]:
+    found = call.fields.get("templates")
+    if not isinstance(found, list) or not found or not all(isinstance(each, str) for each in found):
+        raise ControlError("templates must be a list of template ids")
+    return found
+
+
+@calls.add("POST", "/_sim/tap")
+def tap(call: ControlCall) -> Any:
+    """Tap a button of the menu that this person sees: user, name (of the button), optional fields (what the
+    phone adds, for instance {"ScanCodeInfo": {…}})."""
+    account, user, name = call.account(), call.user(), call.text("name")
+    fields = call.fields.get("fields") or {}
+    button = menus.find_button(menus.seen_by(account, user, call.contact()), name)
+    if button is None or not isinstance(fields, dict):
+        raise ControlError(f"{user.name} sees no button {name!r}", 404)
+    return call.pushed(call.room.people.tap(account, user, button, fields))
+
+
+@calls.add("GET", "/_sim/events")
+def list_events(call: ControlCall) -> Any:
+    """The events that POST /_sim/event can make, with the fields they have."""
+    return {"events": events.SAMPLES}
+
+
+@calls.add("POST", "/_sim/event")
+def happen(call: ControlCall) -> Any:
+    """Push any event of the platform: user, event, optional fields (instead of the usual ones)."""
+    fields = call.fields.get("fields") or {}
+    if not isinstance(fields, dict):
+        raise ControlError("fields must be an object")
+    account, user, event = call.account(), call.user(), call.text("event")
+    return call.pushed(call.room.people.happen(account, user, event, fields))
 
 
 @calls.add("POST", "/_sim/push")

@@ -7,6 +7,7 @@ from flask import Response
 
 from simulator.control.gate import Calls, ControlCall
 from simulator.errors import ControlError
+from simulator.state import Tag
 
 calls = Calls()
 
@@ -60,15 +61,18 @@ def received(call: ControlCall) -> Any:
 
 @calls.add("POST", "/_sim/tag")
 def tag(call: ControlCall) -> Any:
-    """Give followers a tag, without a call of the account: account, tag (its id), openids."""
+    """Give followers a tag, which is made if need be, without a call of the account: account, tag (its id), openids."""
     account, number = call.account(), call.number("tag")
     with call.world.lock:
+        tag_of_number = account.tags.setdefault(str(number), Tag(number, f"标签 {number}"))
+        account.next_tag_id = max(account.next_tag_id, number + 1)
         for openid in call.fields.get("openids", []):
             contact = account.contacts.get(openid)
             if contact is None:
                 raise ControlError(f"no follower {openid}", 404)
             if number not in contact.tags:
                 contact.tags.append(number)
+                tag_of_number.count += contact.subscribed
     return {"ok": True}
 
 

@@ -1,5 +1,6 @@
 """How a control call is declared, reads its JSON, and answers."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -8,11 +9,12 @@ from flask import Blueprint, Response, jsonify, request
 
 from simulator.errors import ControlError
 from simulator.pay.courier import Courier
+from simulator.pay.gate import Desk
 from simulator.pay.transfers import Transfers
 from simulator.people import People
 from simulator.push import Postman, Push
 from simulator.shop import Shops
-from simulator.state import Account, User, World
+from simulator.state import Account, Contact, User, World
 
 LONGEST_WAIT_SECONDS = 60
 
@@ -25,8 +27,13 @@ class Room:
     people: People
     postman: Postman
     shops: Shops
-    transfers: Transfers
+    desk: Desk
     courier: Courier
+
+    @property
+    def transfers(self) -> Transfers:
+        """The book of transfers."""
+        return self.desk.transfers
 
 
 class ControlCall:
@@ -63,6 +70,10 @@ class ControlCall:
     def user(self) -> User:
         """The person that is meant."""
         return self.world.get_user(self.text("user"))
+
+    def contact(self) -> Contact:
+        """What the account and the person that are meant have in common."""
+        return self.world.contact_of(self.account(), self.user())
 
     def pushed(self, push: Push) -> Any:
         """The push record, by default when the delivery is over."""
@@ -113,12 +124,36 @@ def blueprint(room: Room, declared: list[Declared]) -> Blueprint:
 
 def _view(room: Room, handler: Callable[..., Any]) -> Callable[..., Any]:
     def view(**parts: str) -> Any:
-        result = handler(ControlCall(room), **parts)
-        if request.method == "POST":
+        if request.method != "POST":
+            return handler(ControlCall(room), **parts)
+        started, state = time.perf_counter(), room.world.state
+        call, number, status = ControlCall(room), room.world.next_id(), 200
+        try:
+            return handler(call, **parts)
+        except ControlError as error:
+            status = error.status
+            raise
+        finally:
             room.world.changes += 1
-        return result
+            act = {
+                "id": number,
+                "at": room.world.now(),
+                "path": request.path,
+                "who": _name(room.world, call.fields.get("user")),
+                "fields": call.fields,
+                "status": status,
+                "ms": round((time.perf_counter() - started) * 1000, 1),
+            }
+            if room.world.state is state:  # else it was a reset: the numbers begin anew
+                room.world.acts.append(act)
 
     return view
+
+
+def _name(world: World, wanted: Any) -> str:
+    """What the journal calls the person that an act is about; "" when it is about nobody."""
+    known = world.state.users.get(wanted) if isinstance(wanted, str) else None
+    return known.name if known else str(wanted or "")
 
 
 def _refused(error: ControlError) -> tuple[Response, int]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from flask import Response
 
+from simulator import menus
 from simulator.control.gate import Calls, ControlCall
 from simulator.errors import ControlError
 
@@ -32,8 +33,13 @@ def chat(call: ControlCall, user: str) -> Any:
 
 @calls.add("GET", "/_sim/menu")
 def menu(call: ControlCall) -> Any:
-    """The menu under the chat: account. {"menu": null} when there is none."""
-    return {"menu": call.account().menu}
+    """The menu under the chat: account, optional user (who may see a conditional one). {"menu": null} when
+    there is none."""
+    account = call.account()
+    if "user" not in call.fields:
+        return {"menu": account.menu}
+    user = call.user()
+    return {"menu": menus.seen_by(account, user, call.contact())}
 
 
 @calls.add("GET", "/_sim/media/<app_id>/<media_id>")

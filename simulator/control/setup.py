@@ -5,7 +5,7 @@ import binascii
 from dataclasses import asdict
 from typing import Any
 
-from simulator import faults, ids
+from simulator import faults, faultwords, ids
 from simulator.control.gate import Calls, ControlCall
 from simulator.errors import ControlError
 from simulator.platform import keys
@@ -13,6 +13,7 @@ from simulator.state import Account, Contact, User, World
 
 calls = Calls()
 
+PLATFORMS = ("1", "2", "3")
 MODES = ("plain", "compatible", "safe")
 _SETTINGS = {
     "secret": str,
@@ -26,6 +27,7 @@ _SETTINGS = {
     "mass_protected": bool,
     "allowed_ips": list,
     "templates": list,
+    "subscription_templates": list,
     "web_domains": list,
     "web_cookie": str,
     "web_cookie_path": str,
@@ -37,7 +39,8 @@ def put_account(call: ControlCall) -> Any:
     """Make or change an official account: app_id, secret, token, aes_key, gh_id, name, callback_url,
     mode (plain, compatible, safe); optional: unionid (true: bound to an open-platform account), mass_protected (a
     mass message to all waits for an administrator),
-    allowed_ips, web_domains, templates [{template_id, title, content}], web_cookie and web_cookie_path (by which
+    allowed_ips, web_domains, templates and subscription_templates
+    [{template_id, title, content}], web_cookie and web_cookie_path (by which
     its pages remember a visitor: dropped when another phone opens one)."""
     app_id = call.text("app_id")
     settings = {name: call.fields[name] for name in _SETTINGS if name in call.fields}
@@ -69,13 +72,17 @@ def verify(call: ControlCall) -> Any:
 
 @calls.add("POST", "/_sim/users")
 def put_user(call: ControlCall) -> Any:
-    """A new person with a phone: name, optional openid (for the only account) or openids {app_id: openid}."""
+    """A new person with a phone: name, optional openid (for the only account) or openids {app_id: openid},
+    platform (client_platform_type: 1 iOS, 2 Android, 3 others)."""
     name = call.text("name")
     openids = dict(call.fields.get("openids") or {})
     if "openid" in call.fields:
         openids[call.account().app_id] = call.text("openid")
+    platform = call.text("platform", "2")
+    if platform not in PLATFORMS:
+        raise ControlError(f"platform must be one of {', '.join(PLATFORMS)}")
     with call.world.lock:
-        user = User(f"u{call.world.next_id()}", name, ids.unionid())
+        user = User(f"u{call.world.next_id()}", name, ids.unionid(), platform=platform)
         for app_id, openid in openids.items():
             _introduce(call.world, user, app_id, openid)
         call.world.add_user(user)
@@ -114,10 +121,17 @@ def get_faults(call: ControlCall) -> Any:
     return asdict(call.world.faults)
 
 
+@calls.add("GET", "/_sim/faults/list")
+def list_faults(call: ControlCall) -> Any:
+    """Every fault there is: name, group, label (Chinese), kind (rate, number, switch, text, choice, json), default,
+    choices."""
+    return {"faults": faultwords.listing()}
+
+
 @calls.add("POST", "/_sim/faults")
 def put_faults(call: ControlCall) -> Any:
     """Change what goes wrong; see GET for the names. {"rotate_token": true} makes all access tokens invalid
-    now, {"off": true} switches everything off first."""
+    now, {"off": true} switches everything off first, {"times": {"busy_rate": 1}} lets a rate strike once only."""
     wishes = dict(call.fields)
     rotate, off = wishes.pop("rotate_token", False), wishes.pop("off", False)
     present = faults.Faults() if off else call.world.faults
@@ -185,7 +199,10 @@ def _check(account: Account, settings: dict[str, Any]) -> None:
         raise ControlError(f"mode must be one of {', '.join(MODES)}")
     if mode != "plain" and not _is_aes_key(settings.get("aes_key", account.aes_key)):
         raise ControlError("aes_key must be 43 characters of base64")
-    for template in settings.get("templates", []):
+    for template in [
+        *settings.get("templates", []),
+        *settings.get("subscription_templates", []),
+    ]:
         if not isinstance(template, dict) or not template.get("template_id"):
             raise ControlError("each template needs a template_id")
 

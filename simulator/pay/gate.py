@@ -3,6 +3,8 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -11,61 +13,157 @@ from simulator import ids
 from simulator.calls import Call
 from simulator.pay import signing
 from simulator.pay.errors import PayError
+from simulator.pay.orders import Orders
+from simulator.pay.refunds import Refunds
+from simulator.pay.sharing import Sharing
 from simulator.pay.transfers import Transfers
 from simulator.state import Merchant, World
 
-_BILLS = "/v3/fund-app/mch-transfer/transfer-bills"
-PATHS = (
-    f"POST {_BILLS}",
-    f"GET {_BILLS}/out-bill-no/<number>",
-    f"GET {_BILLS}/transfer-bill-no/<number>",
-    f"POST {_BILLS}/out-bill-no/<number>/cancel",
-)
 _JSON = "application/json; charset=utf-8"
+_KEPT_BYTES = 16_384  # of a body in the journal
 _HTML_PAGE = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
 
-Handler = Callable[[Merchant, str], "dict[str, Any]"]
+
+@dataclass(frozen=True)
+class Desk:
+    """The books that the calls work on, and the way to send a notice before the answer."""
+
+    world: World
+    transfers: Transfers
+    orders: Orders
+    refunds: Refunds
+    sharing: Sharing
+    deliver: Callable[[Any], Any]
+
+    def tell_first(self, entry: Any, finish: Callable[[], None]) -> None:
+        """End an entry and tell it before the call that began it is answered; the courier repeats what is refused."""
+        with self.world.lock:
+            finish()
+            entry.notify_at = None
+        if entry.notify_url and self.deliver(entry)["status"] not in (200, 204):
+            entry.notify_at = self.world.now()
 
 
-def blueprint(world: World, transfers: Transfers) -> Blueprint:
-    """All calls of the transfer API."""
+class PayCall:
+    """One call of a merchant whose signature was right."""
 
-    def create(merchant: Merchant, _number: str) -> dict[str, Any]:
-        return transfers.create(merchant, _body(), request.headers.get("Wechatpay-Serial", ""))
+    def __init__(self, desk: Desk, merchant: Merchant, parts: dict[str, str]) -> None:
+        self.desk = desk
+        self.world = desk.world
+        self.merchant = merchant
+        self.parts = parts  # of the path
 
-    def query(merchant: Merchant, number: str) -> dict[str, Any]:
-        return transfers.query(merchant, transfers.find(number))
+    @property
+    def query(self) -> dict[str, str]:
+        """The query of the address."""
+        return request.args.to_dict()
 
-    def cancel(merchant: Merchant, number: str) -> dict[str, Any]:
-        return transfers.cancel(merchant, transfers.find(number))
+    @property
+    def serial(self) -> str:
+        """The key of ours that the merchant encrypted fields with."""
+        return request.headers.get("Wechatpay-Serial", "")
 
+    @property
+    def base_url(self) -> str:
+        """The simulator's own address, as the caller reached it."""
+        return request.host_url.rstrip("/")
+
+    @cached_property
+    def body(self) -> dict[str, Any]:
+        """The JSON object in the body; PARAM_ERROR otherwise."""
+        try:
+            parsed = json.loads(request.get_data())
+        except ValueError as error:
+            raise PayError("PARAM_ERROR", "请求体不是 JSON") from error
+        if not isinstance(parsed, dict):
+            raise PayError("PARAM_ERROR", "请求体应为对象")
+        return parsed
+
+
+Handler = Callable[[PayCall], "dict[str, Any] | bytes | None"]
+
+
+@dataclass(frozen=True)
+class PayEndpoint:
+    """A path of WeChat Pay. A handler answers JSON, or a file (not signed), or None for 204."""
+
+    method: str
+    path: str
+    handler: Handler
+
+
+@dataclass
+class PayEndpoints:
+    """A group of endpoints; the decorated functions stay plain functions."""
+
+    all: list[PayEndpoint] = field(default_factory=list)
+
+    def add(self, method: str, path: str) -> Callable[[Handler], Handler]:
+        """Declare the function as the handler of this path."""
+
+        def declare(handler: Handler) -> Handler:
+            self.all.append(PayEndpoint(method, path, handler))
+            return handler
+
+        return declare
+
+
+def blueprint(desk: Desk, endpoints: list[PayEndpoint]) -> Blueprint:
+    """All endpoints behind the gate."""
     bp = Blueprint("pay", __name__)
-    for place, handler in zip(PATHS, (create, query, query, cancel), strict=True):
-        method, _, path = place.partition(" ")
-        name = place.translate(str.maketrans(" ./<>", "_____"))
-        bp.add_url_rule(path, name, _view(world, handler), methods=[method])
+    limiter = Limiter(desk.world)
+    for each in endpoints:
+        name = f"{each.method} {each.path}".translate(str.maketrans(" ./<>", "_____"))
+        bp.add_url_rule(each.path, name, _view(desk, limiter, each.handler), methods=[each.method])
     return bp
 
 
-def _view(world: World, handler: Handler) -> Callable[..., Response]:
-    def view(number: str = "") -> Response:
+class Limiter:
+    """Counts the calls of each second, for FREQUENCY_LIMITED."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._second, self._calls = 0, 0
+
+    def count(self) -> None:
+        """Refuse what is too much for this second."""
+        limit = self._world.faults.pay_per_second
+        with self._world.lock:
+            second = int(time.monotonic())
+            self._calls = self._calls + 1 if second == self._second else 1
+            self._second = second
+            if limit and self._calls > limit:
+                raise PayError("FREQUENCY_LIMITED", "频率超限，请降低请求频率")
+
+
+def _view(desk: Desk, limiter: Limiter, handler: Handler) -> Callable[..., Response]:
+    world = desk.world
+
+    def view(**parts: str) -> Response:
         started = time.perf_counter()
-        response = _before(world) or _after(world, *_answer(world, handler, number))
+        response = _before(world)
+        if response is None:
+            response = _answer(desk, limiter, handler, parts)
         _record(world, response, (time.perf_counter() - started) * 1000)
         return response
 
     return view
 
 
-def _answer(world: World, handler: Handler, number: str) -> tuple[Merchant | None, int, str]:
-    merchant = None
+def _answer(desk: Desk, limiter: Limiter, handler: Handler, parts: dict[str, str]) -> Response:
+    world, merchant = desk.world, None
     try:
         merchant = _caller(world)
+        limiter.count()
         if world.faults.pay_error and world.faults.strikes(request.path):
             raise PayError(world.faults.pay_error, "系统按要求拒绝")
-        return merchant, 200, _dumped(handler(merchant, number))
+        result = handler(PayCall(desk, merchant, parts))
     except PayError as error:
-        return merchant, error.status, _dumped({"code": error.code, "message": error.message})
+        refusal = _dumped({"code": error.code, "message": error.message})
+        return _after(world, merchant, error.status, refusal)
+    if isinstance(result, bytes):
+        return Response(result, content_type="application/octet-stream")
+    return _after(world, merchant, 200 if result is not None else 204, _dumped(result))
 
 
 def _caller(world: World) -> Merchant:
@@ -85,18 +183,8 @@ def _number(text: str) -> int:
     return int(text) if text.isdigit() else 0
 
 
-def _body() -> dict[str, Any]:
-    try:
-        parsed = json.loads(request.get_data())
-    except ValueError as error:
-        raise PayError("PARAM_ERROR", "请求体不是 JSON") from error
-    if not isinstance(parsed, dict):
-        raise PayError("PARAM_ERROR", "请求体应为对象")
-    return parsed
-
-
-def _dumped(value: dict[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False)
+def _dumped(value: dict[str, Any] | None) -> str:
+    return "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _before(world: World) -> Response | None:
@@ -105,9 +193,11 @@ def _before(world: World) -> Response | None:
     if not faults.strikes(request.path):
         return None
     faults.delay()
-    if faults.happens(faults.http_500_rate):
+    if faults.happens("http_500_rate"):
         return Response(_HTML_PAGE, 500, content_type="text/html")
-    if faults.happens(faults.html_rate):
+    if faults.happens("empty_rate"):
+        return Response("", content_type=_JSON)
+    if faults.happens("html_rate"):
         return Response(_HTML_PAGE, content_type="text/html")
     return None
 
@@ -116,17 +206,17 @@ def _after(world: World, merchant: Merchant | None, status: int, body: str) -> R
     """The signed answer, or what the faults make of it after the call has had its effect."""
     faults = world.faults
     struck = faults.strikes(request.path)
-    if struck and faults.happens(faults.late_error_rate):
+    if struck and faults.happens("late_error_rate"):
         status, body = (
             500,
             _dumped({"code": "SYSTEM_ERROR", "message": "系统异常，请用相同参数重新调用"}),
         )
     proof = {} if merchant is None else signing.headers(merchant, body, world.now())
-    if merchant is not None and struck and faults.happens(faults.wrong_signature_rate):
+    if merchant is not None and struck and faults.happens("wrong_signature_rate"):
         proof = signing.headers(merchant, body + " ", world.now())
-    if struck and faults.happens(faults.drop_answer_rate):
+    if struck and faults.happens("drop_answer_rate"):
         return Response(iter([b"{"]), headers={"Content-Length": "100"}, content_type=_JSON)
-    if struck and faults.happens(faults.truncate_rate):
+    if struck and faults.happens("truncate_rate"):
         body = body[: len(body) // 2]
     proof["Request-ID"] = ids.rid()
     return Response(body, status, headers=proof, content_type=_JSON)
@@ -142,10 +232,10 @@ def _record(world: World, response: Response, ms: float) -> None:
             method=request.method,
             path=request.path,
             query=request.query_string.decode(),
-            body=request.get_data(),
+            body=request.get_data()[:_KEPT_BYTES],
             client_ip=request.remote_addr or "",
             status=response.status_code,
-            answer=b"" if response.is_streamed else response.get_data(),
+            answer=b"" if response.is_streamed else response.get_data()[:_KEPT_BYTES],
             ms=ms,
             rid=response.headers.get("Request-ID", ""),
         )

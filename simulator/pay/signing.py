@@ -1,7 +1,8 @@
-"""Signatures and encryption of WeChat Pay's version 3, in public-key mode.
+"""Signatures and encryption of WeChat Pay's version 3, with public keys and with platform certificates.
 
 Each merchant has a platform key pair of its own: we sign answers and notices with its private half and open names
-with it; the merchant knows the public half by its id, `PUB_KEY_ID_…`.
+with it; the merchant knows the public half by its id, `PUB_KEY_ID_…`. A merchant of the older kind has platform
+certificates instead, and one that is changing from one to the other meets both.
 
 https://pay.weixin.qq.com/doc/v3/merchant/4012365342
 """
@@ -105,26 +106,53 @@ def check_request(
     message = _lines(
         method, path, claimed["timestamp"], claimed["nonce_str"], body.decode("utf-8", "replace")
     )
+    if not _verifies(merchant, claimed["signature"], message):
+        raise PayError("SIGN_ERROR", "签名错误")
+
+
+def is_signed(merchant: Merchant, parts: list[str], signature: str) -> bool:
+    """Whether the merchant's key signed these parts, each with a line feed behind it."""
+    return _verifies(merchant, signature, _lines(*parts))
+
+
+def _verifies(merchant: Merchant, signature: str, message: bytes) -> bool:
     try:
-        signature = base64.b64decode(claimed["signature"], validate=True)
-        _public(merchant.public_key).verify(signature, message, PKCS1v15(), SHA256())
-    except (ValueError, InvalidSignature) as error:
-        raise PayError("SIGN_ERROR", "签名错误") from error
+        raw = base64.b64decode(signature, validate=True)
+        _public(merchant.public_key).verify(raw, message, PKCS1v15(), SHA256())
+    except (ValueError, InvalidSignature):
+        return False
+    return True
 
 
 def headers(merchant: Merchant, body: str, at: float) -> dict[str, str]:
     """The headers by which an answer or a notice proves that it is WeChat Pay's."""
     timestamp, nonce = str(int(at)), ids.random_text(32)
-    signature = _private(merchant.platform_key).sign(
-        _lines(timestamp, nonce, body), PKCS1v15(), SHA256()
-    )
+    serial, private_key = signing_key(merchant)
+    signature = _private(private_key).sign(_lines(timestamp, nonce, body), PKCS1v15(), SHA256())
     return {
         "Wechatpay-Timestamp": timestamp,
         "Wechatpay-Nonce": nonce,
         "Wechatpay-Signature": base64.b64encode(signature).decode(),
-        "Wechatpay-Serial": merchant.public_key_id,
+        "Wechatpay-Serial": serial,
         "Wechatpay-Signature-Type": SCHEME,
     }
+
+
+def signing_key(merchant: Merchant) -> tuple[str, str]:
+    """The name and the private half (PEM) of the key that signs next for this merchant."""
+    known = keys_of(merchant)
+    if merchant.signs_with == "public_key" or len(known) == 1:
+        return merchant.public_key_id, merchant.platform_key
+    newest = merchant.certificates[-1]
+    if merchant.signs_with == "mixed" and secrets.randbelow(2):
+        return merchant.public_key_id, merchant.platform_key
+    return newest.serial_no, newest.private_key
+
+
+def keys_of(merchant: Merchant) -> dict[str, str]:
+    """Every key of ours that this merchant may know: name → private half (PEM)."""
+    certificates = {each.serial_no: each.private_key for each in merchant.certificates}
+    return {merchant.public_key_id: merchant.platform_key} | certificates
 
 
 def probe_signature() -> str:
@@ -132,24 +160,33 @@ def probe_signature() -> str:
     return "WECHATPAY/SIGNTEST/" + base64.b64encode(secrets.token_bytes(256)).decode()
 
 
-def open_name(merchant: Merchant, sealed: str) -> str:
-    """A name that was encrypted with the platform's public key; PARAM_ERROR for anything else."""
+def open_field(merchant: Merchant, sealed: str, serial: str, field: str) -> str:
+    """A name that was encrypted with the key `serial` of ours; PARAM_ERROR for another key, and for anything else."""
+    private_key = keys_of(merchant).get(serial)
+    if private_key is None:
+        raise PayError("PARAM_ERROR", "Http头Wechatpay-Serial有误")
     padding = OAEP(mgf=MGF1(SHA1()), algorithm=SHA1(), label=None)  # noqa: S303  # the platform's choice
     try:
-        clear = _private(merchant.platform_key).decrypt(base64.b64decode(sealed), padding)
+        clear = _private(private_key).decrypt(base64.b64decode(sealed), padding)
         return clear.decode()
     except ValueError as error:
-        raise PayError("PARAM_ERROR", "user_name 解密失败") from error
+        raise PayError("PARAM_ERROR", f"{field} 解密失败") from error
 
 
 def seal(merchant: Merchant, value: dict[str, Any], original_type: str) -> dict[str, str]:
     """The `resource` of a notice: AES-256-GCM with the merchant's APIv3 key."""
-    nonce, associated = ids.random_text(12), original_type
-    text = json.dumps(value, ensure_ascii=False).encode()
-    sealed = AESGCM(merchant.api_v3_key.encode()).encrypt(nonce.encode(), text, associated.encode())
+    text = json.dumps(value, ensure_ascii=False)
+    return {"original_type": original_type} | seal_text(merchant, text, original_type)
+
+
+def seal_text(merchant: Merchant, text: str, associated: str) -> dict[str, str]:
+    """Any text, encrypted in the same way."""
+    nonce = ids.random_text(12)
+    sealed = AESGCM(merchant.api_v3_key.encode()).encrypt(
+        nonce.encode(), text.encode(), associated.encode()
+    )
     return {
         "algorithm": "AEAD_AES_256_GCM",
-        "original_type": original_type,
         "ciphertext": base64.b64encode(sealed).decode(),
         "nonce": nonce,
         "associated_data": associated,

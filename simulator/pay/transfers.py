@@ -5,12 +5,12 @@ https://pay.weixin.qq.com/doc/v3/merchant/4012711988
 
 import re
 import threading
-from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from simulator import ids
 from simulator.errors import ControlError
 from simulator.pay import signing
+from simulator.pay.book import Letter, notify_url, text_field, time_text, yuan
 from simulator.pay.errors import PayError
 from simulator.state import Merchant, Transfer, World
 
@@ -25,7 +25,6 @@ REPORT_INFOS = {"1000": {"活动名称", "奖励说明"}, "1005": {"岗位类型
 """What each scene must report; of a scene that is not here, anything."""
 
 _NUMBER = re.compile(r"[0-9A-Za-z]{1,32}")
-_CHINA = timezone(timedelta(hours=8))
 
 
 class Transfers:
@@ -87,7 +86,7 @@ class Transfers:
             "out_bill_no": bill.out_bill_no,
             "transfer_bill_no": bill.transfer_bill_no,
             "state": bill.state,
-            "update_time": _time(bill.updated_at),
+            "update_time": time_text(bill.updated_at),
         }
 
     # --- the person's phone, and time ---
@@ -122,7 +121,7 @@ class Transfers:
             else:
                 raise ControlError(f"it does not stand still: {bill.state}", 409)
 
-    def lapse_and_collect(self) -> list[Transfer]:
+    def collect(self) -> list[Transfer]:
         """Close what nobody confirmed within a day; the bills whose notice is due now, each handed out once."""
         now = self._world.now()
         due = []
@@ -133,7 +132,7 @@ class Transfers:
                     self._forget(number)
                     continue
                 if bill.state == "WAIT_USER_CONFIRM" and now - bill.created_at >= CONFIRM_SECONDS:
-                    self._end(bill, "FAIL", "OVERDUE_CLOSE")
+                    self._end(bill, self._world.faults.transfer_lapses_to, "OVERDUE_CLOSE")
                 if bill.notify_at is not None and bill.notify_at <= now:
                     bill.notify_at = None
                     due.append(bill)
@@ -146,6 +145,11 @@ class Transfers:
             self._world.changes += 1
         if next_at is None:
             self._forget(bill.out_bill_no)
+
+    def letter(self, bill: Transfer) -> Letter:
+        """The notice about a bill that has come to its end."""
+        summary, inside = "商家转账单据终态通知", {"mchid": bill.mch_id} | _facts(bill)
+        return Letter("MCHTRANSFER.BILL.FINISHED", "mch_payment", summary, inside)
 
     def find(self, number: str) -> Transfer | None:
         """A bill by either of its numbers."""
@@ -169,7 +173,9 @@ class Transfers:
     def _ask_person(self, bill: Transfer) -> None:
         self._move(bill, "WAIT_USER_CONFIRM")
         bill.package_info = "affffddafdfafddffda" + ids.random_text(60) + "=="
-        self._tell(bill, f"商家转账 ¥{_yuan(bill)}：{bill.remark}。请在 24 小时内确认收款。")
+        self._tell(
+            bill, f"商家转账 ¥{yuan(bill.amount_fen)}：{bill.remark}。请在 24 小时内确认收款。"
+        )
 
     def _arrive(self, bill: Transfer) -> None:
         reason = self._world.faults.transfer_fails_with
@@ -186,7 +192,7 @@ class Transfers:
         self._move(bill, state)
         bill.fail_reason = reason
         if state == "SUCCESS":
-            self._tell(bill, f"已收款 ¥{_yuan(bill)}：{bill.remark}")
+            self._tell(bill, f"已收款 ¥{yuan(bill.amount_fen)}：{bill.remark}")
         else:
             self._world.state.merchants[bill.mch_id].balance_fen += bill.amount_fen
         if bill.notify_url:
@@ -207,19 +213,11 @@ class Transfers:
             self._watch.discard(number)
 
 
-def _yuan(bill: Transfer) -> str:
-    return f"{bill.amount_fen // 100}.{bill.amount_fen % 100:02d}"
-
-
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, _CHINA).isoformat(timespec="seconds")
-
-
 def _created(bill: Transfer) -> dict[str, Any]:
     answer = {
         "out_bill_no": bill.out_bill_no,
         "transfer_bill_no": bill.transfer_bill_no,
-        "create_time": _time(bill.created_at),
+        "create_time": time_text(bill.created_at),
         "state": bill.state,
     }
     if bill.state == "WAIT_USER_CONFIRM":
@@ -234,15 +232,10 @@ def _facts(bill: Transfer) -> dict[str, Any]:
         "state": bill.state,
         "transfer_amount": bill.amount_fen,
         "openid": bill.openid,
-        "create_time": _time(bill.created_at),
-        "update_time": _time(bill.updated_at),
+        "create_time": time_text(bill.created_at),
+        "update_time": time_text(bill.updated_at),
     }
     return facts | ({"fail_reason": bill.fail_reason} if bill.fail_reason else {})
-
-
-def plaintext(bill: Transfer) -> dict[str, Any]:
-    """What the notice about a finished bill says inside."""
-    return {"mchid": bill.mch_id} | _facts(bill)
 
 
 def _check_same(known: Transfer, wish: Transfer) -> None:
@@ -255,8 +248,8 @@ def _check_same(known: Transfer, wish: Transfer) -> None:
 
 
 def _parsed(world: World, merchant: Merchant, body: dict[str, Any], serial: str) -> Transfer:
-    app_id, openid = _text(body, "appid"), _text(body, "openid")
-    number, amount = _text(body, "out_bill_no"), body.get("transfer_amount")
+    app_id, openid = text_field(body, "appid"), text_field(body, "openid")
+    number, amount = text_field(body, "out_bill_no"), body.get("transfer_amount")
     if merchant.app_ids and app_id not in merchant.app_ids:
         raise PayError("APPID_MCHID_NOT_MATCH", "appid与mchid不匹配")
     if not _NUMBER.fullmatch(number):
@@ -268,10 +261,8 @@ def _parsed(world: World, merchant: Merchant, body: dict[str, Any], serial: str)
         raise PayError("PARAM_ERROR", "transfer_amount 应为整数")
     if not MIN_FEN <= amount <= merchant.bill_max_fen:
         raise PayError("INVALID_REQUEST", "超过单笔转账上下限")
-    remark = _text(body, "transfer_remark")
-    if len(remark) > REMARK_LENGTH:
-        raise PayError("PARAM_ERROR", "transfer_remark 最多 32 个字符")
-    scene = _text(body, "transfer_scene_id")
+    remark = text_field(body, "transfer_remark", REMARK_LENGTH)
+    scene = text_field(body, "transfer_scene_id")
     now = world.now()
     return Transfer(
         mch_id=merchant.mch_id,
@@ -285,17 +276,10 @@ def _parsed(world: World, merchant: Merchant, body: dict[str, Any], serial: str)
         user_name=_name(merchant, body, amount, serial),
         report_infos=_report_infos(scene, body.get("transfer_scene_report_infos")),
         perception=str(body.get("user_recv_perception") or ""),
-        notify_url=_notify_url(body.get("notify_url")),
+        notify_url=notify_url(body.get("notify_url")),
         created_at=now,
         updated_at=now,
     )
-
-
-def _text(body: dict[str, Any], name: str) -> str:
-    value = body.get(name)
-    if not isinstance(value, str) or not value:
-        raise PayError("PARAM_ERROR", f"{name} 为必填项")
-    return value
 
 
 def _name(merchant: Merchant, body: dict[str, Any], amount: int, serial: str) -> str:
@@ -304,9 +288,7 @@ def _name(merchant: Merchant, body: dict[str, Any], amount: int, serial: str) ->
         if amount >= NAME_NEEDED_FEN:
             raise PayError("PARAM_ERROR", "转账金额大于等于2000元时，收款用户姓名必填")
         return ""
-    if serial != merchant.public_key_id:
-        raise PayError("PARAM_ERROR", "Http头Wechatpay-Serial有误")
-    name = signing.open_name(merchant, str(sealed))
+    name = signing.open_field(merchant, str(sealed), serial, "user_name")
     return name if amount >= NAME_FROM_FEN else ""
 
 
@@ -317,10 +299,3 @@ def _report_infos(scene: str, given: Any) -> list[dict[str, str]]:
     if not infos or not complete or kinds != REPORT_INFOS.get(scene, kinds):
         raise PayError("PARAM_ERROR", "未按转账场景要求传入转账场景报备信息")
     return infos
-
-
-def _notify_url(given: Any) -> str:
-    url = str(given or "")
-    if url and (not url.startswith(("http://", "https://")) or "?" in url):
-        raise PayError("PARAM_ERROR", "notify_url 不能携带参数")
-    return url

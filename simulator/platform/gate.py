@@ -34,6 +34,7 @@ class Endpoint:
     handler: type_of_handler
     credential: str  # "token", "secret" or "none"
     per_day: int | None  # None: not counted
+    per_minute: int | None = None
 
 
 class ApiCall:
@@ -93,6 +94,8 @@ class ApiCall:
         contact = self.account.contacts.get(str(openid))
         if contact is None:
             raise ApiError(40003)
+        if refusal := self.world.faults.refused_people.get(contact.openid):
+            raise ApiError(refusal)
         return contact
 
 
@@ -103,12 +106,18 @@ class Endpoints:
         self.all: list[Endpoint] = []
 
     def add(
-        self, method: str, path: str, *, per_day: int | None = None, credential: str = "token"
+        self,
+        method: str,
+        path: str,
+        *,
+        per_day: int | None = None,
+        per_minute: int | None = None,
+        credential: str = "token",
     ) -> Callable[[type_of_handler], type_of_handler]:
         """Declare the function as the handler of this path."""
 
         def declare(handler: type_of_handler) -> type_of_handler:
-            self.all.append(Endpoint(method, path, handler, credential, per_day))
+            self.all.append(Endpoint(method, path, handler, credential, per_day, per_minute))
             return handler
 
         return declare
@@ -118,6 +127,7 @@ def blueprint(world: World, people: People, endpoints: list[Endpoint]) -> Bluepr
     """All endpoints behind the gate."""
     bp = Blueprint("platform", __name__)
     world.limits = {each.path: each.per_day for each in endpoints}
+    world.minute_limits = {each.path: each.per_minute for each in endpoints}
     for endpoint in endpoints:
         bp.add_url_rule(
             endpoint.path,
@@ -169,11 +179,13 @@ def _before(call: ApiCall, endpoint: Endpoint) -> Response | None:
     faults.delay()
     if faults.rotates_now():
         keys.rotate_all(call.world)
-    if faults.happens(faults.http_500_rate):
+    if faults.happens("http_500_rate"):
         return Response(_HTML_PAGE, 500, content_type="text/html")
-    if faults.happens(faults.html_rate):
+    if faults.happens("empty_rate"):
+        return Response("", content_type=_JSON)
+    if faults.happens("html_rate"):
         return Response(_HTML_PAGE, content_type="text/html")
-    if faults.happens(faults.busy_rate):
+    if faults.happens("busy_rate"):
         return json_response(ApiError(-1).answer(call.rid))
     return None
 
@@ -183,9 +195,9 @@ def _after(call: ApiCall, endpoint: Endpoint, response: Response) -> Response:
     faults = call.world.faults
     if not faults.strikes(endpoint.path):
         return response
-    if faults.happens(faults.drop_answer_rate):
+    if faults.happens("drop_answer_rate"):
         return _broken()
-    if faults.happens(faults.truncate_rate):
+    if faults.happens("truncate_rate"):
         content = response.get_data()
         return Response(content[: len(content) // 2], content_type=_JSON)
     return response

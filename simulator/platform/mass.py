@@ -29,7 +29,7 @@ _BEIJING_SECONDS = 8 * 3600
 Fields = dict[str, Any]
 
 
-@endpoints.add("POST", "/cgi-bin/message/mass/sendall", per_day=100)
+@endpoints.add("POST", "/cgi-bin/message/mass/sendall", per_day=100, per_minute=60)
 def send_all(call: ApiCall) -> Fields:
     """To everybody who follows, or to one tag."""
     wanted = call.body.get("filter")
@@ -38,12 +38,12 @@ def send_all(call: ApiCall) -> Fields:
     if wanted.get("is_to_all"):
         return _send(call, lambda: list(call.account.contacts.values()), guarded=True)
     tag = wanted.get("tag_id")
-    if not isinstance(tag, int) or isinstance(tag, bool):
+    if type(tag) is not int or str(tag) not in call.account.tags:
         raise ApiError(40152)
     return _send(call, lambda: _tagged(call, tag), guarded=False)
 
 
-@endpoints.add("POST", "/cgi-bin/message/mass/send", per_day=100)
+@endpoints.add("POST", "/cgi-bin/message/mass/send", per_day=100, per_minute=60)
 def send(call: ApiCall) -> Fields:
     """To a list of 2 to 10,000 openids; strangers in it are passed over."""
     openids = call.body.get("touser")
@@ -180,7 +180,7 @@ def _deliver(
     """Show it to those who follow and have not had four this month. Nobody sees it when the platform refuses it."""
     job.total = max(given, len(contacts))
     job.status = call.world.faults.mass_status
-    followers = [each for each in contacts if each.subscribed]
+    followers = [each for each in contacts if each.subscribed and not each.blacklisted]
     job.filtered = job.total - len(followers)
     month = _month(call.world)
     for contact in followers:
@@ -268,7 +268,7 @@ _READERS: dict[str, Callable[[ApiCall, Fields], tuple[str, Fields]]] = {
 
 
 def _tagged(call: ApiCall, tag: int) -> list[Contact]:
-    """The tag's members. Tags are kept by the people of the account."""
+    """Whoever has the tag."""
     return [each for each in call.account.contacts.values() if tag in each.tags]
 
 

@@ -7,14 +7,18 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
+from simulator import menus
 from simulator.errors import ApiError
 from simulator.platform.gate import OK, ApiCall, Endpoints
+from simulator.state import Contact
 
 endpoints = Endpoints()
 
 TOP_BUTTONS, SUB_BUTTONS = 3, 5
 TOP_NAME_BYTES, SUB_NAME_BYTES = 16, 60
 KEY_BYTES, URL_BYTES = 128, 1024
+LINK_DOMAINS = 3  # of all conditional menus together
+_PRIVATE = {"sex", "country", "province", "city", "language"}
 _ESCAPED = re.compile(rb"\\u[0-9a-fA-F]{4}")
 _NEEDED = {
     "click": ("key",),
@@ -45,27 +49,76 @@ def create(call: ApiCall) -> dict[str, Any]:
     """Replace the menu; the platform refuses escaped characters in it."""
     if _ESCAPED.search(call.raw):
         raise ApiError(40033)
-    buttons = call.body.get("button")
-    if not isinstance(buttons, list) or not 1 <= len(buttons) <= TOP_BUTTONS:
-        raise ApiError(40016)
-    call.account.menu = {"button": [_top(button) for button in buttons]}
+    call.account.menu = {"button": _buttons(call)}
     call.account.menu_id = call.world.next_msgid()
     return OK
 
 
 @endpoints.add("GET", "/cgi-bin/menu/get", per_day=10_000)
 def get(call: ApiCall) -> dict[str, Any]:
-    """The menu as it was created; 46003 when there is none."""
-    if call.account.menu is None:
+    """The menus as they were created; 46003 when there is none."""
+    account = call.account
+    if account.menu is None:
         raise ApiError(46003)
-    return {"menu": call.account.menu}
+    if not account.conditional_menus:
+        return {"menu": account.menu}
+    return {
+        "menu": account.menu | {"menuid": account.menu_id},
+        "conditionalmenu": account.conditional_menus[::-1],
+    }
 
 
 @endpoints.add("GET", "/cgi-bin/menu/delete", per_day=1000)
 def delete(call: ApiCall) -> dict[str, Any]:
-    """Take the menu away."""
-    call.account.menu = None
+    """Take the menu away, and all conditional menus with it."""
+    with call.world.lock:
+        call.account.menu = None
+        call.account.conditional_menus.clear()
     return OK
+
+
+@endpoints.add("POST", "/cgi-bin/menu/addconditional", per_day=2000)
+def add_conditional(call: ApiCall) -> dict[str, Any]:
+    """A menu for whoever a rule fits; the newest that fits is shown."""
+    if _ESCAPED.search(call.raw):
+        raise ApiError(40033)
+    if call.account.menu is None:
+        raise ApiError(65303)
+    if not call.body.get("button"):
+        raise ApiError(65307)
+    menu = {"button": _buttons(call), "matchrule": _rule(call), "menuid": call.world.next_msgid()}
+    with call.world.lock:
+        if len(_domains([*call.account.conditional_menus, menu])) > LINK_DOMAINS:
+            raise ApiError(65316)
+        call.account.conditional_menus.append(menu)
+    return {"menuid": str(menu["menuid"])}
+
+
+@endpoints.add("POST", "/cgi-bin/menu/delconditional", per_day=2000)
+def delete_conditional(call: ApiCall) -> dict[str, Any]:
+    """Take one conditional menu away."""
+    wanted, menus_now = str(call.body.get("menuid")), call.account.conditional_menus
+    with call.world.lock:
+        found = [each for each in menus_now if str(each["menuid"]) == wanted]
+        if not found:
+            raise ApiError(65301)
+        menus_now.remove(found[0])
+    return OK
+
+
+@endpoints.add("POST", "/cgi-bin/menu/trymatch", per_day=20_000)
+def try_match(call: ApiCall) -> dict[str, Any]:
+    """The buttons that a person sees, found by openid or by the name of their phone's owner."""
+    wanted, account = str(call.body.get("user_id")), call.account
+    contact = account.contacts.get(wanted) or next(
+        (each for each in account.contacts.values() if _is_called(call, each, wanted)), None
+    )
+    if contact is None:
+        raise ApiError(65302)
+    seen = menus.seen_by(account, call.world.state.users[contact.user_id], contact)
+    if seen is None:
+        raise ApiError(46003)
+    return {"button": seen["button"]}
 
 
 @endpoints.add("GET", "/cgi-bin/get_current_selfmenu_info", per_day=10_000)
@@ -75,6 +128,43 @@ def current(call: ApiCall) -> dict[str, Any]:
         return {"is_menu_open": 0}
     buttons = [_wrapped(button) for button in call.account.menu["button"]]
     return {"is_menu_open": 1, "selfmenu_info": {"button": buttons}}
+
+
+def _buttons(call: ApiCall) -> list[dict[str, Any]]:
+    buttons = call.body.get("button")
+    if not isinstance(buttons, list) or not 1 <= len(buttons) <= TOP_BUTTONS:
+        raise ApiError(40016)
+    return [_top(button) for button in buttons]
+
+
+def _rule(call: ApiCall) -> dict[str, str]:
+    """By tag and by kind of phone; what is private about a person cannot be asked for any more."""
+    given = call.body.get("matchrule")
+    if not isinstance(given, dict):
+        raise ApiError(65304)
+    stated = {name: str(value) for name, value in given.items() if value not in ("", None)}
+    if _PRIVATE & set(stated):
+        raise ApiError(65320)
+    rule = {name: stated[name] for name in ("tag_id", "client_platform_type") if name in stated}
+    if not rule:
+        raise ApiError(65304)
+    if "tag_id" in rule and rule["tag_id"] not in call.account.tags:
+        raise ApiError(45159)
+    if rule.get("client_platform_type", "1") not in ("1", "2", "3"):
+        raise ApiError(40035, "client_platform_type")
+    return rule
+
+
+def _domains(of: list[dict[str, Any]]) -> set[str]:
+    """The hosts that these menus lead to."""
+    leaves = [
+        leaf for menu in of for top in menu["button"] for leaf in (top.get("sub_button") or [top])
+    ]
+    return {urlsplit(leaf["url"]).netloc for leaf in leaves if "url" in leaf}
+
+
+def _is_called(call: ApiCall, contact: Contact, name: str) -> bool:
+    return call.world.state.users[contact.user_id].name == name
 
 
 def _wrapped(button: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/Wechat_webpage_auth
 
 from typing import Any
 
-from simulator import ids
+from simulator import ids, quota
 from simulator.errors import ApiError
 from simulator.platform import keys
 from simulator.platform.gate import OK, ApiCall, Endpoints
@@ -19,11 +19,12 @@ REFRESH_SECONDS = 30 * 86_400
 USERINFO = "snsapi_userinfo"
 
 
-@endpoints.add("GET", "/sns/oauth2/access_token", credential="secret")
+@endpoints.add("GET", "/sns/oauth2/access_token", per_minute=50_000, credential="secret")
 def exchange(call: ApiCall) -> dict[str, Any]:
     """A code for tokens, once and within five minutes."""
     query = call.query
     call.account = keys.account_of_secret(call.world, query.get("appid"), query.get("secret"))
+    quota.charge(call.world, call.account, "/sns/oauth2/access_token")
     if query.get("grant_type") != "authorization_code":
         raise ApiError(40002)
     if not query.get("code"):

@@ -4,6 +4,7 @@ https://developers.weixin.qq.com/doc/offiaccount/openApi/get_api_quota.html
 https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Get_the_WeChat_server_IP_address.html
 """
 
+import re
 from typing import Any
 
 from simulator import quota
@@ -13,6 +14,9 @@ from simulator.platform import keys
 from simulator.platform.gate import OK, ApiCall, Endpoints
 
 endpoints = Endpoints()
+
+RID_SECONDS = 7 * 86_400
+_RID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){2}")
 
 
 @endpoints.add("GET", "/cgi-bin/getcallbackip")
@@ -31,7 +35,7 @@ def api_addresses(call: ApiCall) -> dict[str, Any]:
 def quota_get(call: ApiCall) -> dict[str, Any]:
     """How much of today's quota of a path is used."""
     path = str(call.body.get("cgi_path", ""))
-    return OK | {"quota": quota.report(call.world, call.account, path)}
+    return OK | quota.report(call.world, call.account, path)
 
 
 @endpoints.add("POST", "/cgi-bin/openapi/quota/clear")
@@ -61,10 +65,16 @@ def clear_with_secret(call: ApiCall) -> dict[str, Any]:
 
 @endpoints.add("POST", "/cgi-bin/openapi/rid/get")
 def request_of_rid(call: ApiCall) -> dict[str, Any]:
-    """What was asked and answered under a request id."""
-    wanted = call.body.get("rid")
+    """What was asked and answered under a request id, for seven days (and as long as the journal remembers)."""
+    wanted = str(call.body.get("rid"))
+    if not _RID.fullmatch(wanted):
+        raise ApiError(76002)
     for past in reversed(list(call.world.calls)):
-        if past.rid == wanted and past.account == call.account.app_id:
+        if past.rid == wanted:
+            if past.account != call.account.app_id:
+                raise ApiError(76003)
+            if call.at - past.at > RID_SECONDS:
+                raise ApiError(76004)
             request = {
                 "invoke_time": int(past.at),
                 "cost_in_ms": round(past.ms),

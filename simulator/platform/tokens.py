@@ -27,7 +27,7 @@ def token(call: ApiCall) -> dict[str, Any]:
     return _answer(call, keys.issue(call.world, call.account, "normal"))
 
 
-@endpoints.add("POST", STABLE_PATH, per_day=500_000, credential="secret")
+@endpoints.add("POST", STABLE_PATH, per_day=500_000, per_minute=10_000, credential="secret")
 def stable_token(call: ApiCall) -> dict[str, Any]:
     """The stable channel: everybody gets the same token, unless somebody forces a new one."""
     call.account = _proven(call, call.body)

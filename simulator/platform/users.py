@@ -35,7 +35,11 @@ def batch(call: ApiCall) -> dict[str, Any]:
 
 @endpoints.add("GET", "/cgi-bin/user/get", per_day=500)
 def page(call: ApiCall) -> dict[str, Any]:
-    """10,000 openids after `next_openid`. The page after the last one has no `data`, but count 0."""
+    """10,000 openids after `next_openid`.
+
+    The last page names its last openid as next_openid, and the page after it has no `data`, but count 0;
+    with the fault `last_page_ends` the last page has an empty next_openid instead.
+    """
     with call.world.lock:
         everybody = [each.openid for each in call.account.contacts.values() if each.subscribed]
     after = call.query.get("next_openid", "")
@@ -46,7 +50,8 @@ def page(call: ApiCall) -> dict[str, Any]:
     answer = {"total": len(everybody), "count": len(openids)}
     if not openids:
         return answer | {"next_openid": ""}
-    return answer | {"data": {"openid": openids}, "next_openid": openids[-1]}
+    ended = call.world.faults.last_page_ends and start + len(openids) == len(everybody)
+    return answer | {"data": {"openid": openids}, "next_openid": "" if ended else openids[-1]}
 
 
 @endpoints.add("POST", "/cgi-bin/user/info/updateremark", per_day=10_000)
@@ -73,7 +78,7 @@ def _described(call: ApiCall, openid: object) -> dict[str, Any]:
         "subscribe_time": contact.subscribe_time,
         "remark": contact.remark,
         "groupid": 0,
-        "tagid_list": [],
+        "tagid_list": list(contact.tags),
         "subscribe_scene": contact.subscribe_scene,
         "qr_scene": contact.qr_scene,
         "qr_scene_str": contact.qr_scene_str,

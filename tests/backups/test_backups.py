@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import zipfile
 from collections.abc import Callable
 from datetime import timedelta
@@ -154,7 +155,7 @@ def test_file_of_a_newer_release_and_any_other_file_are_refused(
     _change(
         file,
         lambda name, content: (
-            content.replace(b'"schema_version": "0001"', b'"schema_version": "9999"')
+            re.sub(rb'"schema_version": "[0-9]+"', b'"schema_version": "9999"', content)
             if name == backups.MANIFEST
             else content
         ),

@@ -165,6 +165,7 @@ class Chat:
         response = self.app.test_client().post(
             f"/wechat/{slug}", query_string=query, data=body, **arguments
         )
+        self.app.extensions["banyan.callback"].journal.flush()
         return Reply(response, response.get_data(as_text=True).strip())
 
     def push(self, xml: str | bytes, slug: str = "tea", **query: Any) -> Reply:

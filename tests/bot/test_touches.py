@@ -13,6 +13,7 @@ from sqlalchemy import select
 from bot.touches import Journal, fold_touches
 from domain.models import Event
 from tests.bot.chat import Chat, event_xml, text_xml
+from tests.support.waiting import until
 
 
 def _events(chat: Chat, *kinds: str) -> list[Event]:
@@ -98,6 +99,8 @@ def test_nothing_is_lost_while_threads_write_and_folds_run(live_chat: Chat) -> N
     def write(worker: int) -> None:
         for number in range(150):
             journals[worker % 2].note(chat.tea.id, f"{worker}-{number}", "click", "anna", "x", 1)
+            if number % 10 == 0:
+                journals[worker % 2].flush()
 
     def fold() -> None:
         while writing.is_set():
@@ -109,8 +112,28 @@ def test_nothing_is_lost_while_threads_write_and_folds_run(live_chat: Chat) -> N
         writing.clear()
         for fold_run in folds:
             fold_run.result()
-    folded.append(fold_touches(chat.context))
     for journal in journals:
         journal.close()
+    folded.append(fold_touches(chat.context))
     assert sum(folded) == 600
     assert len(_events(chat, "click")) == 600
+
+
+def test_touch_leaves_memory_by_itself(chat: Chat) -> None:
+    journal = Journal(chat.context.settings.data.dir)
+    journal.note(chat.tea.id, "a-key", "click", "anna", "x", 1)
+    until(lambda: bool(_files(chat)), 10, what="the journal's file")
+    assert fold_touches(chat.context) == 1
+
+
+def test_touches_stay_in_memory_while_the_disk_takes_nothing(chat: Chat) -> None:
+    data = chat.context.settings.data.dir
+    (data / "touches").write_text("a file where the folder should be")
+    journal = Journal(data)
+    for number in range(3):
+        journal.note(chat.tea.id, f"key-{number}", "click", "anna", "x", 1)
+    with pytest.raises(OSError, match="touches"):
+        journal.flush()
+    (data / "touches").unlink()
+    journal.close()
+    assert fold_touches(chat.context) == 3

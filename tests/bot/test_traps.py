@@ -15,8 +15,9 @@ from prometheus_client import REGISTRY
 from werobot.robot import WeRoBot
 
 from bot import handlers, robot, spool
-from bot.push import Malformed
-from bot.visit import Visit
+from bot.push import Malformed, read
+from bot.visit import Cards, Visit
+from domain.bodies import Article
 from tests.bot import samples
 from tests.bot.chat import Chat, event_xml, text_xml
 from wechat.signing import signature
@@ -413,8 +414,11 @@ def test_w21_werobot_own_client_is_never_made(chat: Chat) -> None:
 
 def test_w22_only_replies_whose_limits_we_keep_are_used() -> None:
     source = (ROOT / "bot/robot.py").read_text(encoding="utf-8")
-    assert "ArticlesReply" not in source
     assert "MusicReply" not in source
+    nine = Cards(tuple(Article(f"{n}", "", "https://a.example", "") for n in range(9)))
+    for xml, most in ((text_xml("o", "x", 1, 1), 1), (event_xml("o", "CLICK", 1, EventKey="k"), 8)):
+        push = read(robot.read_xml(xml) | {"raw": xml})
+        assert robot.reply_to(push, nine).render().count("<item>") == most
 
 
 def test_w23_werobot_is_pinned_and_xmltodict_is_one_that_refuses_entities() -> None:

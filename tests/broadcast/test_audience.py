@@ -11,6 +11,7 @@ from sqlalchemy import select
 from domain import campaigns, events, members
 from domain.campaigns import audience as people
 from domain.campaigns.audience import Audience, Counted
+from domain.db import Sql
 from domain.errors import Invalid, NotFound
 from domain.models import CampaignRecipient, MassMonth, Member
 from tests.broadcast.conftest import Broadcasting
@@ -22,7 +23,7 @@ def _names(world: Broadcasting, channel: str = "mass", **filters: Any) -> set[st
 
     def look(session: Any) -> set[str]:
         condition = people.where(session, world.account.id, audience, channel, world.now)
-        query = people.Sql(f"SELECT m.openid FROM member m WHERE {condition.text}")
+        query = Sql(f"SELECT m.openid FROM member m WHERE {condition.text}")
         return {row.openid for row in query(session, *condition.values)}
 
     found = world.look(look)

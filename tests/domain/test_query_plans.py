@@ -10,7 +10,18 @@ import pytest
 from sqlalchemy import insert, text
 from sqlalchemy.orm import Session
 
-from domain import accounts, commissions, ledger, members, notices, orders, outbox, refunds
+from domain import (
+    accounts,
+    code_stats,
+    codes,
+    commissions,
+    ledger,
+    members,
+    notices,
+    orders,
+    outbox,
+    refunds,
+)
 from domain.db import Database, Sql
 from domain.models import (
     Account,
@@ -190,6 +201,12 @@ QUERIES: dict[str, Ask] = {
     "what a drain claims": lambda s, a: outbox.claim(s, "notice", LATER, limit=5),
     "the rows of a lease": lambda s, a: outbox.claimed(s, "t-7"),
     "topics that are due": lambda s, a: outbox.due_topics(s, LATER),
+    "a page of codes": lambda s, a: codes.page(s, a.id, after_scene=5),
+    "codes that lapse": lambda s, a: codes._DUE(s, "2026-03-01 09:00:00", 5).all(),
+    "figures of a page of codes": lambda s, a: code_stats.sums(
+        s, a.id, code_stats.CODE, [1, 2, 3], LATER.date(), LATER.date()
+    ),
+    "who came by some codes": lambda s, a: code_stats._people(s, [1, 2, 3]),
     "the row of a delivery": lambda s, a: outbox.delivered(s, a.id, "p-7", "success", LATER),
 }
 

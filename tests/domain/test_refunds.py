@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable
 
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from domain import ledger, notices, proof, refunds
+from domain import alerts, ledger, notices, outbox, proof, refunds
 from domain.errors import Invalid, RefundConflict, RefundTooLarge
-from domain.models import Audit, Posting, Refund
+from domain.models import Audit, Outbox, Posting, Refund
 from domain.refunds import Refunding, Taken
 from tests.domain.world import World
 
@@ -241,6 +242,18 @@ def test_parked_refund_of_more_than_is_paid_is_refused_and_noted_but_the_payment
     noted = chain.look(lambda s: s.scalars(select(Audit)).one())
     assert (noted.action, noted.subject) == ("refund_refused", f"order/{chain.stored('A1').id}")
     chain.check()
+
+
+def test_staff_hear_of_a_parked_refund_that_is_refused_once(chain: World) -> None:
+    chain.refund("no-later", {1: 4_000}, no="r-large")
+    order = chain.order("dan", 1_000, no="no-later")
+    chain.record(order)
+    chain.record(order)
+    query = select(Outbox.payload).where(Outbox.topic == outbox.ALERT)
+    (payload,) = chain.look(lambda s: list(s.scalars(query)))
+    told = json.loads(payload)
+    assert told["kind"] == alerts.REFUND_REFUSED
+    assert told["evidence"] == {"order_no": "no-later", "refund_no": "r-large", "goods_fen": 4_000}
 
 
 def test_refused_refund_never_takes_anything_from_an_order_that_finds_its_buyer_later(

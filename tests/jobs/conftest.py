@@ -165,6 +165,7 @@ def shop(
         "BANYAN_SECRETS__KEY": base64.b64encode(MASTER_KEY).decode(),
         "BANYAN_DATA__DIR": str(tmp_path / "data"),
         "BANYAN_DEMO__ENABLED": "true",
+        "BANYAN_WEBHOOKS__PRIVATE_ADDRESSES": "true",
         "BANYAN_DEMO__CLOCK_FILE": str(simulator.clock_file),
         **{
             f"BANYAN_{name.upper().replace('.', '__')}": url
@@ -212,7 +213,9 @@ def _account(context: Context, simulator: Simulator) -> OpenAccount:
     def add(session: Any) -> OpenAccount:
         account = accounts.add(
             session, context.keyring, slug="jobs", name="榕树小店", app_id=APP_ID, gh_id="gh_jobs", app_secret="s" * 32,
-            token="token1", aes_key="a" * 43, mode="plain", depth=3, now=datetime.now(UTC),
+            token="token1", aes_key="a" * 43, mode="plain", depth=3,
+            settings=accounts.Settings(merge_seconds=0),  # every key has a card of its own; test_manners.py merges
+            now=datetime.now(UTC),
         )  # fmt: skip
         for occasion in notices.OCCASIONS:
             notices.set_template(session, account.id, occasion, TEMPLATE)

@@ -9,9 +9,10 @@ from datetime import timedelta
 
 import pytest
 
-from domain import accounts, members, merchants, notices, withdrawals
+from domain import accounts, members, merchants, notices, reconciliations, withdrawals
+from domain.errors import Conflict
 from jobs import payouts
-from jobs.reconcile import reconcile
+from jobs.reconcile import bill_day, reconcile, reconcile_bill, reconcile_due
 from tests.support.paying import BILLS, Paying, key_pair, merchant_at
 from tests.support.waiting import until
 from wechat import pay
@@ -288,6 +289,98 @@ def test_a_refusal_never_returns_the_money_by_itself(cai: Paying, code: str) -> 
     cai.check()
 
 
+# --- giving up ------------------------------------------------------------------------------------------------------
+
+
+def give_up(cai: Paying, number: int) -> None:
+    cai.database.transact(
+        lambda s: withdrawals.give_up(
+            s, cai.account, number, actor="staff/1", reason="没有权限", now=cai.now
+        )
+    )
+
+
+def test_a_payout_that_is_refused_for_ever_ends_when_a_person_gives_it_up(cai: Paying) -> None:
+    cai.faults(pay_error="NO_AUTH")
+    number = cai.pay()
+    assert cai.get(number).alarm == "refused_NO_AUTH"
+    calls = cai.calls()
+    give_up(cai, number)
+    give_up(cai, number)
+    cai.sweep_later(60)
+    assert cai.status(number) == "paying"  # not yet
+    cai.faults(pay_error="")
+    cai.sweep_later(300)
+    row = cai.get(number)
+    assert (row.status, row.reason, row.alarm) == ("failed", "NOT_ACCEPTED", None)
+    assert cai.balance() == (10_000, 0)
+    assert cai.told("withdrawal_failed") == 1
+    assert cai.calls() == calls  # nothing was sent any more
+    assert len(cai.audited("withdrawal_given_up")) == 1
+    assert cai.bills() == []
+    cai.sweep_later(700)
+    cai.check()
+
+
+def test_without_an_answer_a_payout_that_was_given_up_stays_paying(cai: Paying) -> None:
+    cai.faults(pay_error="NO_AUTH")
+    number = cai.pay()
+    give_up(cai, number)
+    for _ in range(3):  # the question itself is refused: that proves nothing
+        cai.sweep_later(700)
+        assert cai.status(number) == "paying"
+    cai.faults(http_500_rate=1)
+    cai.sweep_later(700)
+    assert cai.status(number) == "paying"
+    assert cai.balance() == (5_000, 5_000)
+
+
+def test_a_bill_that_is_there_goes_its_way_although_it_was_given_up(cai: Paying) -> None:
+    """The creation was answered with an error, after its effect."""
+    cai.faults(late_error_rate=1)
+    number = cai.pay()
+    give_up(cai, number)
+    cai.faults(late_error_rate=0)
+    cai.sweep_later(700)
+    row = cai.get(number)
+    assert (row.status, row.provider_state, row.giving_up_at) == (
+        "paying",
+        "WAIT_USER_CONFIRM",
+        None,
+    )
+    cai.sweep_later(700)
+    cai.act(number, "confirm")
+    until(lambda: cai.status(number) == "paid", 10)
+    cai.check()
+
+
+def test_a_worker_that_was_about_to_send_sends_nothing_after_a_person_gave_up(cai: Paying) -> None:
+    cai.faults(pay_error="PARAM_ERROR")
+    number = cai.pay()
+    cai.faults(pay_error="")
+    till = payouts.open_till(cai.process, cai.account.id)
+    payout = cai.database.transact(
+        lambda s: withdrawals.begin(s, till.account, number, till.terms, cai.now)
+    )
+    give_up(cai, number)
+    payouts.carry_on(till, payout)  # it read the row before
+    assert cai.bills() == []
+    cai.sweep_later(700)
+    assert cai.status(number) == "failed"
+
+
+def test_only_what_is_being_paid_can_be_given_up(cai: Paying) -> None:
+    number = cai.ask()
+    with pytest.raises(withdrawals.WrongState):
+        give_up(cai, number)
+    cai.drain()
+    with pytest.raises(withdrawals.WrongState):
+        cai.database.transact(lambda s: withdrawals.finish_unsent(s, cai.account, number, cai.now))
+    cai.later(30 * 24 * 3600)
+    with pytest.raises(Conflict):
+        give_up(cai, number)
+
+
 def test_an_account_without_a_merchant_waits_with_an_alarm(cai: Paying) -> None:
     number = cai.ask()
     cai.database.transact(
@@ -483,6 +576,106 @@ def test_a_reconciliation_without_answers_says_so(cai: Paying) -> None:
     cai.faults(http_500_rate=1)
     found = reconcile(cai.process, cai.account.id)
     assert (found.ok, found.unanswered, found.differences) == (False, 1, [])
+
+
+def test_a_payout_that_was_given_up_agrees_by_having_no_bill(cai: Paying) -> None:
+    cai.faults(pay_error="PARAM_ERROR")
+    number = cai.pay()
+    give_up(cai, number)
+    cai.faults(pay_error="")
+    cai.sweep_later(700)
+    assert cai.status(number) == "failed"
+    found = reconcile(cai.process, cai.account.id)
+    assert (found.ok, found.compared) == (True, 1)
+
+
+# --- reconciliation with the bill -----------------------------------------------------------------------------------
+
+
+def ended(cai: Paying, fen: int, act: str) -> int:
+    number = cai.pay(fen)
+    cai.act(number, act)
+    until(lambda: cai.status(number) in {"paid", "failed"}, 10)
+    return number
+
+
+def two_days_later(cai: Paying) -> None:
+    """When the bills around the day are there."""
+    cai.later(2 * 24 * 3600 + 60)
+    while reconciliations.day_of(cai.now) - bill_day(cai.process) > timedelta(days=2):
+        cai.later(3600)  # before ten in Beijing
+
+
+def test_a_days_payouts_agree_with_the_bills_around_it(cai: Paying) -> None:
+    ended(cai, 100, "confirm")
+    ended(cai, 200, "refuse")
+    two_days_later(cai)
+    for _ in range(2):
+        found = reconcile_bill(cai.process, cai.account.id)
+        assert (found.ok, found.compared, found.paid_fen) == (True, 2, 100)
+    row = cai.database.read(
+        lambda s: reconciliations.latest(s, cai.account.id, reconciliations.BILL)
+    )
+    assert row is not None
+    assert (row.compared, row.unanswered, row.difference_count) == (2, 0, 0)
+    assert row.day == bill_day(cai.process)
+
+
+def test_each_day_is_compared_once_and_again_while_answers_are_missing(cai: Paying) -> None:
+    ended(cai, 100, "confirm")
+    two_days_later(cai)
+    cai.faults(http_500_rate=1)
+    assert [one.unanswered for one in reconcile_due(cai.process, cai.account.id)] == [1, 1]
+    cai.faults(http_500_rate=0)
+    assert [one.compared for one in reconcile_due(cai.process, cai.account.id)] == [1, 1]
+    assert reconcile_due(cai.process, cai.account.id) == []
+
+
+def test_what_the_bill_says_otherwise_is_an_alarm_and_nothing_is_repaired(cai: Paying) -> None:
+    """Paid here and never moved there; failed here and moved there; and a transfer that nobody here asked for."""
+    forged = cai.pay(100)
+    cai.act(forged, "refuse")
+    until(lambda: cai.status(forged) == "failed", 10)
+    cai.faults(notice_lost_rate=1)
+    lost = cai.pay(200)
+    news = withdrawals.ProviderNews("FAIL", "b", reason="OVERDUE_CLOSE")
+    cai.database.transact(lambda s: withdrawals.record_news(s, cai.account, lost, news, cai.now))
+    cai.act(lost, "confirm")
+    cai.database.transact(
+        lambda s: s.connection().exec_driver_sql(
+            f"UPDATE withdrawal SET status = 'paid' WHERE id = {forged}"
+        )
+    )
+    till = payouts.open_till(cai.process, cai.account.id)
+    pay.create_transfer(
+        till.client,
+        pay.TransferOrder("STRANGER1", "cai", 300, "1005", "佣金", till.terms.report_infos),
+    )
+    two_days_later(cai)
+    before = cai.balance()
+    found = reconcile_bill(cai.process, cai.account.id)
+    by_field = {(one["field"], one["ours"], one["theirs"]) for one in found.differences}
+    assert by_field == {
+        ("bill_fen", "100", "0"),
+        ("bill_fen", "0", "200"),
+        ("not_ours", "none", "300"),
+    }
+    assert {cai.get(number).alarm for number in (forged, lost)} == {"difference"}
+    assert len(cai.audited("bill_difference")) == 1
+    assert cai.balance() == before
+    assert cai.status(forged) == "paid"
+
+
+def test_a_payout_that_is_in_no_bill_is_found(cai: Paying) -> None:
+    number = ended(cai, 100, "confirm")
+    cai.database.transact(
+        lambda s: s.connection().exec_driver_sql(
+            f"UPDATE withdrawal SET payout_no = 'ELSEWHERE', provider_bill_no = 'ELSE' WHERE id = {number}"
+        )
+    )
+    two_days_later(cai)
+    found = reconcile_bill(cai.process, cai.account.id)
+    assert {one["field"] for one in found.differences} == {"bill_row", "not_ours"}
 
 
 def test_what_ended_long_ago_is_not_asked_for(cai: Paying) -> None:

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import io
-from dataclasses import replace
-from datetime import date
-
-import pytest
-import zxingcpp
-from PIL import Image
 from sqlalchemy import delete, func, select, update
 
 from domain import members, outbox, posters
 from domain.models import Member, QrTicket
 from domain.models import Poster as PosterRow
-from domain.posters import Facts
-from jobs import poster_picture
 from jobs.drain import drain
 from jobs.posters import CHUNK, prepare
 from jobs.process import Process
@@ -37,9 +28,10 @@ def make(process: Process) -> int:
 
 def ready(shop: Shop, member: members.Recipient) -> str | None:
     now = shop.context.clock.now()
-    return shop.database.read(
+    found = shop.database.read(
         lambda session: posters.ready_for(session, shop.account.id, member.openid, now)
     )
+    return None if found is None else found.media_id
 
 
 def pictures(shop: Shop, member: members.Recipient) -> list[dict[str, object]]:
@@ -201,52 +193,3 @@ def test_many_wishes_at_once_make_one_scene_each(shop: Shop, process: Process) -
     assert {row.state for row in shop.rows()} == {"done"}
     count = select(func.count(QrTicket.scene_id.distinct()))
     assert shop.database.read(lambda session: session.scalar(count)) == 12
-
-
-# --- the drawing ----------------------------------------------------------------------------------------------------
-
-URL = "http://weixin.qq.com/q/02abcDEFghi_jklMNop1234"
-
-
-def facts(name: str, account: str = "榕树小店", url: str = URL) -> Facts:
-    return Facts(1, 1, "o", account, name, "会员·7K3QF9A", "scene", 1, url, date(2026, 12, 22))
-
-
-@pytest.mark.parametrize(
-    "name", ["大明", "𠮷野家", "🌸小红🌸", "محمد علي", "שלום", "特别长的昵称" * 11, "", "\u202eabc", "A" * 64, "𠮷"]
-)  # fmt: skip
-def test_every_name_gives_a_poster_whose_code_can_be_read(name: str) -> None:
-    drawn = poster_picture.draw(facts(name))
-    with Image.open(io.BytesIO(drawn)) as picture:
-        assert (picture.format, picture.size) == ("JPEG", (750, 1334))
-        small = picture.resize((375, 667))  # as a phone may show it
-    found = zxingcpp.read_barcodes(small)
-    assert [each.text for each in found] == [URL]
-    assert len(drawn) < 400_000
-
-
-def test_the_longest_address_still_fits_the_code() -> None:
-    long = "https://mp.example.com/q/" + "x" * 230
-    found = zxingcpp.read_barcodes(
-        Image.open(io.BytesIO(poster_picture.draw(facts("大明", url=long))))
-    )
-    assert [each.text for each in found] == [long]
-
-
-@pytest.mark.parametrize(
-    ("text", "drawn"),
-    [
-        ("小红", "小红"), ("🌸小红🌸✨", "小红"), (" 小  红\n", "小 红"), ("𠮷野家", "□野家"), ("محمد", ""),
-        ("👩‍👩‍👧", ""),
-        ("\u202e小红", "小红"), ("A\u0301ria", "Ária"),
-    ],
-)  # fmt: skip
-def test_what_the_font_lacks_is_left_out(text: str, drawn: str) -> None:
-    assert poster_picture.drawable(text) == drawn
-
-
-def test_different_names_dates_and_designs_are_different_pictures() -> None:
-    one = facts("大明")
-    assert one.fingerprint == facts("大明").fingerprint
-    later = replace(one, expires_on=date(2026, 12, 23))
-    assert len({one.fingerprint, facts("小红").fingerprint, later.fingerprint}) == 3

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Generator
-from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -22,36 +18,7 @@ from jobs.process import Process
 from jobs.queues import DRAINS, GRADES, HOLDS, RISK
 from jobs.upkeep import _hold_some, _lapse_some, _sweep_some, in_steps, watch
 from tests.jobs.conftest import TEMPLATE, Shop
-
-
-class Listener:
-    """Somebody's own alarm service; refuses as many requests as it is told."""
-
-    def __init__(self) -> None:
-        self.bodies: list[dict[str, Any]] = []
-        self.refuse = 0
-        listener = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                listener.bodies.append(json.loads(body))
-                self.send_response(500 if listener.refuse > 0 else 204)
-                listener.refuse -= 1
-                self.end_headers()
-
-            def log_message(self, *_arguments: object) -> None:
-                """Quiet."""
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/alarm"
-        self.thread = threading.Thread(target=self.server.serve_forever)
-        self.thread.start()
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
+from tests.jobs.listener import Listener
 
 
 @pytest.fixture
@@ -189,4 +156,3 @@ def test_account_that_fails_keeps_no_other_waiting(shop: Shop, process: Process)
 
 def test_alerts_have_a_drain() -> None:
     assert outbox.ALERT in DRAINS
-    assert timedelta(seconds=alerts.WEBHOOK_SECONDS) < timedelta(seconds=outbox.LEASE_SECONDS)

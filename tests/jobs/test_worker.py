@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from jobs.process import Process
-from jobs.queues import connect, queue_named
+from jobs.queues import QUEUES, connect, queue_named
 from jobs.worker import QueueWorker
 from tests.jobs.conftest import Shop
 
@@ -36,10 +36,10 @@ def _signs_of_life(shop: Shop) -> set[str]:
 def test_without_a_queue_it_supervises_one_worker_for_each_and_stops_them(shop: Shop) -> None:
     supervisor = shop.start("-m", "jobs.worker")
     shop.start_clock()
-    expected = {"banyan:alive:worker:fast", "banyan:alive:worker:bulk", "banyan:alive:clock"}
+    expected = {f"banyan:alive:worker:{queue}" for queue in QUEUES} | {"banyan:alive:clock"}
     shop.wait_for(lambda: _signs_of_life(shop) == expected)
     children = _children(supervisor.pid)
-    assert len(children) == 2
+    assert len(children) == len(QUEUES)
     supervisor.terminate()
     assert supervisor.wait(60) == 0
     assert not any(map(_alive, children))
@@ -47,7 +47,7 @@ def test_without_a_queue_it_supervises_one_worker_for_each_and_stops_them(shop: 
 
 def test_one_dead_worker_ends_all_loudly(shop: Shop) -> None:
     supervisor = shop.start("-m", "jobs.worker")
-    shop.wait_for(lambda: len(_signs_of_life(shop)) == 2)
+    shop.wait_for(lambda: len(_signs_of_life(shop)) == len(QUEUES))
     children = _children(supervisor.pid)
     os.kill(children[0], signal.SIGKILL)
     assert supervisor.wait(60) == 1
@@ -57,7 +57,7 @@ def test_one_dead_worker_ends_all_loudly(shop: Shop) -> None:
 
 def test_workers_end_when_their_supervisor_was_killed(shop: Shop) -> None:
     supervisor = shop.start("-m", "jobs.worker")
-    shop.wait_for(lambda: len(_signs_of_life(shop)) == 2)
+    shop.wait_for(lambda: len(_signs_of_life(shop)) == len(QUEUES))
     children = _children(supervisor.pid)
     supervisor.kill()
     shop.wait_for(lambda: not any(map(_alive, children)))
@@ -86,6 +86,6 @@ def test_a_worker_told_to_end_before_rq_listens_ends(
 
 
 def test_a_queue_that_does_not_exist_is_refused(shop: Shop) -> None:
-    worker = shop.start("-m", "jobs.worker", "slow")
+    worker = shop.start("-m", "jobs.worker", "nowhere")
     assert worker.wait(60) == 1
     assert "usage" in shop.output()

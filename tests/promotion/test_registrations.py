@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from domain import commissions, explain, promoters, proof
+from domain import commissions, explain, holds, promoters, proof, reports, statements
 from domain.models import Commission, RegistrationDay
 from domain.texts import Words
+from tests.domain.purse import Purse
 from tests.domain.world import World
 
 
@@ -73,6 +74,99 @@ def test_friend_who_leaves_after_the_window_leaves_the_reward(paying: World) -> 
     paying.leave("cai")  # not settled yet, but due
     assert paying.settle() == 1
     assert paying.available("ann") == 200
+
+
+def test_late_push_about_a_friend_who_left_in_the_window_takes_the_settled_reward_back(
+    paying: World,
+) -> None:
+    """The push waited in a spool, or overtook others: what counts is when the friend left."""
+    paying.follow("cai", "ann")
+    left_at = paying.now + timedelta(days=3)
+    paying.later(days=8)
+    assert paying.settle() == 1
+    paying.leave("cai", created=left_at, key="late")
+    paying.leave("cai", created=left_at, key="late")
+    (reward,) = rewards(paying, "ann")
+    assert (reward.status, reward.clawed_fen) == ("clawed_back", 200)
+    assert paying.available("ann") == 0
+    assert paying.summary("ann").total.earned_fen == 0
+    assert len(paying.told("ann", "registration_voided")) == 1
+    text = paying.look(lambda s: explain.text_of(Words(), explain.explain(s, reward)))
+    assert "已结算的奖励被收回" in text
+    assert "已追回" in text
+    lines = paying.look(lambda s: statements.page(s, reward.member_id))
+    assert [(one.reason, one.available_change_fen, one.commission_id) for one in lines[:2]] == [
+        ("left", -200, reward.id), ("settle", 200, reward.id),
+    ]  # fmt: skip
+
+
+def test_late_push_about_a_friend_who_has_come_back_takes_the_reward_as_well(paying: World) -> None:
+    paying.follow("cai", "ann")
+    left_at = paying.now + timedelta(days=3)
+    paying.later(days=4)
+    paying.follow("cai")
+    paying.leave("cai", created=left_at)
+    assert paying.member("cai").following
+    assert [one.status for one in rewards(paying, "ann")] == ["voided"]
+
+
+def test_late_push_about_leaving_before_the_friend_came_takes_nothing(paying: World) -> None:
+    """They had followed before this system knew the account; then they came by a code."""
+    paying.follow("cai", "ann")
+    paying.leave("cai", created=paying.now - timedelta(days=1))
+    assert [one.status for one in rewards(paying, "ann")] == ["frozen"]
+    paying.leave("cai", created=paying.now + timedelta(days=8))  # and long after the window
+    assert [one.status for one in rewards(paying, "ann")] == ["frozen"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "debt_cap_fen", "left"), [("debt", 0, -200), ("capped", 50, -50), ("absorbed", 0, 0)]
+)
+def test_reward_that_was_paid_out_before_the_late_push_is_borne_as_the_account_says(
+    paying: World, policy: str, debt_cap_fen: int, left: int
+) -> None:
+    paying.change(shortfall=policy, debt_cap_fen=debt_cap_fen)
+    paying.follow("cai", "ann")
+    left_at = paying.now + timedelta(days=3)
+    paying.later(days=8)
+    paying.settle()
+    purse = Purse(paying, "ann")
+    withdrawal = purse.ask(200)
+    purse.pay(purse.decide(withdrawal))
+    paying.leave("cai", created=left_at)
+    assert paying.available("ann") == left
+
+
+def test_debt_of_a_late_push_sends_an_approved_withdrawal_back_to_people(paying: World) -> None:
+    paying.follow("cai", "ann")
+    left_at = paying.now + timedelta(days=3)
+    paying.later(days=8)
+    paying.settle()
+    purse = Purse(paying, "ann")
+    withdrawal = purse.decide(purse.ask(200))
+    paying.leave("cai", created=left_at)
+    assert paying.available("ann") == -200
+    assert purse.now(withdrawal).status == "requested"
+
+
+def test_what_leaving_and_refusing_take_is_in_the_figures_of_the_day(paying: World) -> None:
+    paying.follow("cai", "ann")
+    paying.follow("dan", "ann")
+    paying.leave("cai")
+    (_, second) = rewards(paying, "ann")
+    hold = paying.do(
+        lambda s: holds.hold(
+            s, paying.account.id, second.id, reason="同一人", actor="staff/1", now=paying.now
+        )
+    )
+    paying.do(
+        lambda s: holds.refuse(
+            s, paying.account.id, [hold.id], actor="staff/1", reason="同一人", now=paying.now
+        )
+    )
+    day = paying.look(lambda s: reports.compute(s, paying.account.id, reports.day_of(paying.now)))
+    assert day[paying.id_of("ann"), 1]["accrued_fen"] == 400
+    assert day[paying.id_of("ann"), 1]["voided_fen"] == 400
 
 
 def test_follower_who_comes_back_earns_nobody_a_second_reward(paying: World) -> None:

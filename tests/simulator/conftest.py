@@ -201,11 +201,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start(port: int, *options: str) -> subprocess.Popen[bytes]:
-    """`python -m simulator`, when it answers."""
+def start(port: int, *options: str, ca: Path | None = None) -> subprocess.Popen[bytes]:
+    """`python -m simulator`, when it answers; with `ca`, over https."""
     command = [sys.executable, "-m", "simulator", "--port", str(port), *options]
     process = subprocess.Popen(command, cwd=ROOT)
-    eventually(lambda: _is_up(port), 20)
+    eventually(lambda: _is_up(port, ca), 20)
     return process
 
 
@@ -215,9 +215,12 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     process.wait(20)
 
 
-def _is_up(port: int) -> bool:
+def _is_up(port: int, ca: Path | None) -> bool:
+    scheme = "https" if ca else "http"
     try:
-        return requests.get(f"http://127.0.0.1:{port}/healthz", timeout=2).ok
+        return requests.get(
+            f"{scheme}://127.0.0.1:{port}/healthz", timeout=2, verify=str(ca or True)
+        ).ok
     except requests.ConnectionError:
         return False
 

@@ -3,7 +3,7 @@
 import pytest
 import requests
 
-from tests.simulator.conftest import APP_ID, Sim
+from tests.simulator.conftest import APP_ID, Sim, follower
 
 PROBE = "/cgi-bin/getcallbackip"
 
@@ -76,3 +76,26 @@ def test_latency_delays_every_call_alike(sim: Sim) -> None:
     sim.control("faults", latency_ms=80)
     assert probe(sim, token).elapsed.total_seconds() >= 0.08
     assert sim.look("accounts")["accounts"][0]["app_id"] == APP_ID
+
+
+def test_one_person_can_be_refused(sim: Sim) -> None:
+    alice, bob = follower(sim, "Alice"), follower(sim, "Bob")
+    sim.control("faults", refused_people={alice: 43116})
+    template = {"template_id": "T", "data": {"thing1": {"value": "x"}}}
+    path, token = "/cgi-bin/message/template/send", sim.access_token()
+    sent = [sim.api(path, template | {"touser": each}, access_token=token) for each in (alice, bob)]
+    assert [each["errcode"] for each in sent] == [43116, 0]
+    sim.control("faults", off=True)
+
+
+def test_an_answer_may_be_empty(sim: Sim) -> None:
+    sim.control("faults", empty_rate=1, paths=["/cgi-bin/getcallbackip"])
+    answer = sim.http.get(f"{sim.url}/cgi-bin/getcallbackip", timeout=10)
+    assert (answer.status_code, answer.content) == (200, b"")
+    sim.control("faults", off=True)
+
+
+def test_a_choice_is_one_of_its_values(sim: Sim) -> None:
+    sim.control("faults", expect=400, refund_ends_in="LOST")
+    sim.control("faults", expect=400, times={"dance_rate": 1})
+    sim.control("faults", expect=400, times={"latency_ms": 1})

@@ -396,12 +396,21 @@ def test_the_clock_and_the_faults_are_in_reach(desk: Phones, simulator: Sim) -> 
     expect(desk.page.get_by_text("比现实快 8 天")).to_be_visible()
     assert simulator.look("clock")["offset_seconds"] == 8 * 86400
     desk.page.get_by_text("故障演练").click()
-    desk.page.get_by_label("HTTP 500 的比例").fill("0.5")
+    desk.page.locator(".fault-group summary", has_text="接口").click()
+    desk.page.get_by_label("返回 HTTP 500，什么也没做").fill("0.5")
     desk.page.keyboard.press("Enter")
     expect(desk.page.locator(".count")).to_have_text("1")
     assert simulator.look("faults")["http_500_rate"] == 0.5
     desk.page.get_by_role("button", name="全部关掉").click()
     expect(desk.page.locator(".count")).to_be_hidden()
+
+
+def test_every_fault_has_words_and_is_in_the_panel(desk: Phones, simulator: Sim) -> None:
+    listed = {each["name"] for each in simulator.look("faults/list")["faults"]}
+    assert listed == set(simulator.look("faults"))
+    desk.page.locator(".fault-group").nth(3).wait_for(state="attached")
+    shown = desk.page.locator(".faults [name]").evaluate_all("all => all.map(each => each.name)")
+    assert set(shown) == listed
 
 
 def test_a_phone_is_added_by_name(desk: Phones) -> None:

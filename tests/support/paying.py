@@ -258,6 +258,7 @@ class Paying:
                 assert bill["state"] == "SUCCESS"
             if row.status == "failed":
                 assert bill["state"] in {"FAIL", "CANCELLED"}
+                assert row.provider_state != "NONE", "given up beside a bill"
         paid = [row for row in rows if row.status == "paid" and row.method == "wechat"]
         assert {row.payout_no for row in paid} <= {bill["out_bill_no"] for bill in bills}
 

@@ -27,7 +27,12 @@ def test_it_is_alive_and_ready(shop: Shop, redis_url: str) -> None:
     assert ready.get_json() == {
         "ready": True,
         "checks": {"database": True, "migrations": True, "redis": True},
-        "processes": {"clock": False, "worker:fast": False, "worker:bulk": False},
+        "processes": {
+            "clock": False,
+            "worker:fast": False,
+            "worker:bulk": False,
+            "worker:slow": False,
+        },
     }
     with redis.Redis.from_url(redis_url) as client:
         client.set("banyan:alive:clock", 1, ex=60)

@@ -282,6 +282,10 @@ def test_a_parked_refund_that_turns_out_too_large_is_refused_when_it_comes_again
     assert shop.post("/orders", order("A1", paid_fen=100)).body["refunded_fen"] == 0
     again = shop.post("/orders/A1/refunds", refund("R1", 4000))
     assert (again.status, again.body["code"]) == (422, "refund_too_large")
+    shown = shop.get("/orders/A1").body
+    assert shown["refunds"] == [
+        {"refund_no": "R1", "status": "refused", "goods_fen": 4000, "shipping_refund_fen": 0}
+    ]
 
 
 def test_after_settlement_a_refund_claws_back_and_may_leave_a_debt(

@@ -72,7 +72,7 @@ def test_session_cookie_is_for_pages_alone(client: FlaskClient) -> None:
     [
         ("/console/toy/taken", 409, "别人刚刚改过它"),
         ("/console/toy/broken", 500, "我们这边出了问题"),
-        ("/console/nowhere", 404, "没有这个页面"),
+        ("/console/nowhere/at/all", 404, "没有这个页面"),
         ("/m/tea/nowhere", 404, "没有这个页面"),
     ],
 )
@@ -92,7 +92,7 @@ def test_error_of_the_api_stays_json(client: FlaskClient) -> None:
 
 
 def test_our_own_files_and_bootstrap_are_served_from_here(client: FlaskClient) -> None:
-    html = client.get("/console/nowhere").text
+    html = client.get("/console/nowhere/at/all").text
     links = [part.split('"')[0] for part in html.split('href="')[1:]]
     assert links
     for link in links:

@@ -154,9 +154,12 @@ def test_cancel_silence_and_reconcile_at_the_command_line(paying: Paying) -> Non
         assert done.exit_code == 0, done.output
         return json.loads(done.stdout)
 
-    assert run("reconcile") == {
+    told = run("reconcile")
+    bill = told.pop("bill")
+    assert told == {
         "ok": True, "compared": 1, "unanswered": 0, "paid_fen": 0, "differences": [],
     }  # fmt: skip
+    assert (bill["kind"], bill["difference_count"], bill["unanswered"]) == ("bill", 0, 0)
     paying.faults(notice_lost_rate=1)
     assert run("withdrawal", "cancel", str(number), "--by", "ann")["state"] == "CANCELLED"  # fmt: skip
     assert paying.status(number) == "paying"

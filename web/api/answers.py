@@ -42,13 +42,14 @@ NOBODY: Final = {
 def orders_by_number(
     session: Session, account: OpenAccount, order_nos: Collection[str]
 ) -> dict[str, shapes.Order]:
-    """Those of the orders that exist, with their commissions, in five statements."""
+    """Those of the orders that exist, with their commissions and refunds, in six statements."""
     found = orders.of_numbers(session, account.id, order_nos)
     ids = [order.id for order in found]
     lines = orders.lines_of_all(session, ids)
     stored: dict[int, list[models.Commission]] = {order_id: [] for order_id in ids}
     for commission in commissions.of_orders(session, ids):
         stored[commission.order_id or 0].append(commission)
+    refunded = refunds.of_orders(session, ids)
     people = members.by_ids(
         session,
         {order.member_id for order in found if order.member_id is not None}
@@ -56,7 +57,8 @@ def orders_by_number(
     )
     return {
         order.order_no: _order(
-            order, lines[order.id], orders.shares_of(session, order, lines[order.id]), stored[order.id], people
+            order, lines[order.id], orders.shares_of(session, order, lines[order.id]), stored[order.id],
+            refunded[order.id], people,
         )
         for order in found
     }  # fmt: skip
@@ -81,6 +83,7 @@ def _order(
     lines: Sequence[models.OrderLine],
     shares: Sequence[Share],
     stored: Sequence[models.Commission],
+    refunded: Sequence[models.Refund],
     people: dict[int, models.Member],
 ) -> shapes.Order:
     by_place = {(one.line_no, one.level): one for one in stored}
@@ -101,6 +104,13 @@ def _order(
         completed_at=order.completed_at,
         commissions=[
             _commission(share, by_place.get((share.line_no, share.level)), people) for share in shares
+        ],
+        refunds=[
+            shapes.OrderRefund(
+                refund_no=one.refund_no, status=one.status, goods_fen=one.goods_fen,
+                shipping_refund_fen=one.shipping_refund_fen,
+            )
+            for one in refunded
         ],
     )  # fmt: skip
 

@@ -303,6 +303,15 @@ class Commission(Answer):
     nobody: Nobody | None
 
 
+class OrderRefund(Answer):
+    """A refund of an order."""
+
+    refund_no: str
+    status: Annotated[str, _one_of("applied", "refused")]
+    goods_fen: int
+    shipping_refund_fen: int
+
+
 class Order(Answer):
     """An order as it is now, with its commissions."""
 
@@ -317,6 +326,9 @@ class Order(Answer):
     paid_at: Moment | None
     completed_at: Moment | None
     commissions: list[Commission]
+    refunds: list[OrderRefund] = Field(
+        description="`refused` is one that was parked and asked for more than was then paid."
+    )
 
 
 class BatchResult(Answer):

@@ -23,7 +23,7 @@ const KIND_WORDS = {
 export function messageRow(message, phone) {
   if (message.from === "system") return h("div", { class: "notice", "data-message": message.id }, message.text);
   const body = contentOf(message, phone);
-  const wide = message.type === "news" || message.type === "template" || message.type === "subscribe";
+  const wide = message.type === "news" || message.type === "template" || message.type === "subscribe" || message.type === "subscription";
   if (wide) return h("div", { class: "row wide", "data-message": message.id }, body);
   const mine = message.from === "me";
   const face = mine ? avatar(phone.owner.name) : avatar(phone.accountName, "account");
@@ -47,6 +47,16 @@ function contentOf(message, phone) {
     case "template":
     case "subscribe":
       return card(message, phone);
+    case "subscription":
+      return card(message, phone);
+    case "voice":
+    case "video":
+    case "shortvideo":
+      return message.media_url ? player(message) : bubble(message, phone);
+    case "music":
+    case "miniprogrampage":
+    case "link":
+      return piece(message, phone);
     case "msgmenu":
       return messageMenu(message, phone);
     default:
@@ -58,6 +68,24 @@ function bubble(message, phone) {
   if (message.type === "text") return h("div", { class: "bubble" }, richText(message.text, { open: phone.openPage, say: phone.say }));
   const details = [message.title, message.text].filter(Boolean).join("\n");
   return h("div", { class: "bubble" }, `[${KIND_WORDS[message.type] ?? message.type}] ${details}`);
+}
+
+function player(message) {
+  const tag = message.type === "voice" ? "audio" : "video";
+  const name = KIND_WORDS[message.type];
+  return h("div", { class: "bubble media" }, h(tag, { src: webAddress(message.media_url), controls: true, preload: "metadata", "aria-label": name }), message.title && h("p", {}, message.title));
+}
+
+// Something with a title and a small picture: music, a mini program, a link.
+function piece(message, phone) {
+  const cover = webAddress(message.image_url);
+  const page = webAddress(message.url);
+  const inside = [
+    h("span", { class: "piece-words" }, h("span", { class: "piece-title" }, message.title || KIND_WORDS[message.type]), h("span", { class: "piece-text" }, message.text || KIND_WORDS[message.type])),
+    cover && h("img", { src: cover, alt: "", loading: "lazy" }),
+  ];
+  if (message.type !== "miniprogrampage" && page) return h("button", { type: "button", class: "bubble piece", onclick: () => phone.openPage(page) }, inside);
+  return h("div", { class: "bubble piece" }, inside);
 }
 
 function picture(message, phone) {
@@ -117,7 +145,7 @@ function card(message, phone) {
 
 function messageMenu(message, phone) {
   const choices = message.choices.map((choice) =>
-    h("button", { type: "button", class: "text-link block", onclick: () => phone.say(choice.text) }, choice.text),
+    h("button", { type: "button", class: "text-link block", onclick: () => phone.say(choice.text, choice.id) }, choice.text),
   );
   return h("div", { class: "bubble" }, message.text, choices, message.tail);
 }

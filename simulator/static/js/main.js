@@ -3,6 +3,7 @@
 import { get, post } from "./api.js";
 import { avatar, fill, h } from "./dom.js";
 import { Guide } from "./guide.js";
+import { answer } from "./inside.js";
 import { Panel } from "./panel.js";
 import { Phone } from "./phone.js";
 import { sleepingPage } from "./sheets.js";
@@ -18,7 +19,7 @@ const byId = (id) => document.getElementById(id);
 
 class App {
   constructor() {
-    this.world = { account: null, accounts: [], users: [], menu: null, shop: null, clock: { now: 0, offset_seconds: 0 }, faults: {} };
+    this.world = { account: null, accounts: [], users: [], shop: null, clock: { now: 0, offset_seconds: 0 }, faults: {} };
     this.phones = [];
     this.wanted = new URLSearchParams(location.search).get("account") ?? "";
     this.forget();
@@ -27,6 +28,7 @@ class App {
     this.guide = new Guide(byId("guide"));
     this.wireHeader();
     this.watchTabs();
+    window.addEventListener("message", (event) => this.answerPage(event));
     document.addEventListener("visibilitychange", () => !document.hidden && this.refresh());
     this.poll();
   }
@@ -237,6 +239,14 @@ class App {
 
   pageAddress(phone, url) {
     return `/_sim/open?${new URLSearchParams({ user: phone.owner.id, url })}`;
+  }
+
+  // A page that is open in a phone asks something of the phone, through /_sim/bridge.js.
+  async answerPage({ source, origin, data }) {
+    const phone = this.phones.find((each) => each.sheet?.querySelector("iframe")?.contentWindow === source);
+    if (!phone || data?.simulator !== "ask") return;
+    const result = await answer(phone, data);
+    source.postMessage({ simulator: "answer", id: data.id, result }, origin);
   }
 
   webPageOpened(opener) {

@@ -1,23 +1,13 @@
 // "What did my server just do?": the clock, the faults, and the log of pushes and API calls.
 
-import { ApiError, post } from "./api.js";
+import { ApiError, get, post } from "./api.js";
 import { avatar, fill, h, icon } from "./dom.js";
 import { callWords, pushWords, replyWords, reportWords } from "./words.js";
 import { clockSeconds, longDate } from "./text.js";
 
 const LOG_ROWS = 200;
 
-const MOVES = [["＋1 小时", 3600], ["＋1 天", 86400], ["＋8 天", 8 * 86400], ["＋15 天", 15 * 86400]];
-
-const FAULTS = [
-  { name: "latency_ms", label: "接口变慢（毫秒）", kind: "number", step: 100 },
-  { name: "busy_rate", label: "系统繁忙 -1 的比例", kind: "number", step: 0.1, max: 1 },
-  { name: "http_500_rate", label: "HTTP 500 的比例", kind: "number", step: 0.1, max: 1 },
-  { name: "drop_answer_rate", label: "做完却丢失应答的比例", kind: "number", step: 0.1, max: 1 },
-  { name: "rotate_token_every", label: "每几次调用换掉 token", kind: "number", step: 1 },
-  { name: "duplicate_push", label: "推送重复到达（多几份）", kind: "number", step: 1 },
-  { name: "reorder_push", label: "推送乱序到达（攒几条）", kind: "number", step: 1 },
-];
+const MOVES = [["＋1 分钟", 60], ["＋1 小时", 3600], ["＋1 天", 86400], ["＋8 天", 8 * 86400], ["＋15 天", 15 * 86400]];
 
 const WAYS = { push: "微信 → 服务器", call: "服务器 → 微信", report: "商城 → 服务器" };
 
@@ -40,10 +30,11 @@ export class Panel {
     this.message = h("p", { class: "panel-message", role: "alert", hidden: true });
     fill(this.element,
       h("section", { class: "clock", "aria-label": "时钟" }, h("div", {}, this.clock, this.offset),
-        h("div", { class: "moves" }, MOVES.map(([label, seconds]) => h("button", { type: "button", class: "mini-button", onclick: () => this.send("/_sim/clock", { advance_seconds: seconds }) }, label)))),
+        h("div", { class: "moves" }, MOVES.map(([label, seconds]) => h("button", { type: "button", class: "mini-button", onclick: () => this.send("/_sim/clock", { advance_seconds: seconds }) }, label)),
+          h("button", { type: "button", class: "mini-button", title: "时钟回到现实的时间", onclick: () => this.send("/_sim/clock", { offset_seconds: 0 }) }, "回到现在"))),
       h("details", { class: "fault-box" }, h("summary", {}, "故障演练", this.faultCount), this.faults),
       this.message,
-      h("div", { class: "log-head" }, h("h2", {}, "服务器日志"), this.filters()),
+      h("div", { class: "log-head" }, h("h2", {}, "服务器日志"), h("a", { class: "text-link", href: "/_sim/trace", target: "_blank" }, "全部记录"), this.filters()),
       this.empty, this.log);
     this.buildFaults();
   }
@@ -58,15 +49,30 @@ export class Panel {
       } }, label)));
   }
 
-  buildFaults() {
+  // What can go wrong, and how it is called, comes from the server (/_sim/faults/list).
+  async buildFaults() {
     this.faultInputs = new Map();
-    for (const { name, label, step, max } of FAULTS) {
-      const input = h("input", { type: "number", min: "0", max, step, name, inputmode: "decimal", onchange: () => this.send("/_sim/faults", { [name]: Number(input.value) }) });
-      this.faultInputs.set(name, input);
-      this.faults.append(h("label", {}, h("span", {}, label), input));
+    const { faults } = await get("/_sim/faults/list");
+    const groups = Map.groupBy ? Map.groupBy(faults, (each) => each.group) : grouped(faults);
+    for (const [group, members] of groups) {
+      this.faults.append(h("details", { class: "fault-group" }, h("summary", {}, group), members.map((each) => this.faultRow(each))));
     }
-    const off = h("button", { type: "button", class: "mini-button", onclick: () => this.send("/_sim/faults", Object.fromEntries(FAULTS.map(({ name }) => [name, 0]))) }, "全部关掉");
-    this.faults.append(off);
+    this.faults.append(h("div", { class: "fault-acts" },
+      h("button", { type: "button", class: "mini-button", onclick: () => this.send("/_sim/faults", { off: true }) }, "全部关掉"),
+      h("button", { type: "button", class: "mini-button", onclick: () => this.send("/_sim/faults", { rotate_token: true }) }, "立刻换掉所有 token")));
+    this.app.refresh();
+  }
+
+  faultRow(fault) {
+    const set = (value) => this.send("/_sim/faults", { [fault.name]: value });
+    const input = faultInput(fault, set, (words) => this.complain(words));
+    this.faultInputs.set(fault.name, { fault, input });
+    return h("label", { title: fault.name }, h("span", {}, fault.label), input);
+  }
+
+  complain(words) {
+    this.message.textContent = words;
+    this.message.hidden = false;
   }
 
   async send(path, body) {
@@ -75,8 +81,7 @@ export class Panel {
       await post(path, body);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      this.message.textContent = error.message;
-      this.message.hidden = false;
+      this.complain(error.message);
     }
     this.app.refresh();
   }
@@ -85,10 +90,12 @@ export class Panel {
     this.clock.textContent = `${longDate(world.clock.now)} ${clockSeconds(world.clock.now)}`;
     this.offset.textContent = offsetWords(world.clock.offset_seconds);
     let active = 0;
-    for (const [name, input] of this.faultInputs) {
-      const value = Number(world.faults[name] ?? 0);
-      if (value) active += 1;
-      if (document.activeElement !== input) input.value = String(value);
+    for (const { fault, input } of this.faultInputs.values()) {
+      const value = world.faults[fault.name];
+      const changed = JSON.stringify(value) !== JSON.stringify(fault.default);
+      if (changed) active += 1;
+      input.closest("label").classList.toggle("active", changed);
+      if (document.activeElement !== input) showFault(input, fault, value);
     }
     this.faultCount.hidden = active === 0;
     this.faultCount.textContent = String(active);
@@ -181,6 +188,50 @@ export class Panel {
       ],
     });
   }
+}
+
+function grouped(faults) {
+  const groups = new Map();
+  for (const each of faults) groups.set(each.group, [...(groups.get(each.group) ?? []), each]);
+  return groups;
+}
+
+// The fitting input of a fault; `set` is called with a value, `complain` with words about a mistake.
+function faultInput({ name, kind, choices }, set, complain) {
+  switch (kind) {
+    case "switch": {
+      const box = h("input", { type: "checkbox", name, onchange: () => set(box.checked) });
+      return box;
+    }
+    case "choice": {
+      const list = h("select", { name, onchange: () => set(choices[list.selectedIndex]) }, choices.map((each) => h("option", {}, each === "" ? "—" : each)));
+      return list;
+    }
+    case "rate":
+    case "number": {
+      const field = h("input", { type: "number", name, step: kind === "rate" ? 0.1 : 1, min: kind === "rate" ? 0 : null, max: kind === "rate" ? 1 : null, inputmode: "decimal", onchange: () => set(field.value === "" ? null : Number(field.value)) });
+      return field;
+    }
+    case "text": {
+      const field = h("input", { type: "text", name, onchange: () => set(field.value) });
+      return field;
+    }
+    default: {
+      const field = h("input", { type: "text", name, class: "json", spellcheck: "false", onchange: () => {
+        const value = parsed(field.value);
+        if (value === null) complain(`${name} 要写成 JSON`);
+        else set(value);
+      } });
+      return field;
+    }
+  }
+}
+
+function showFault(input, { kind, choices }, value) {
+  if (kind === "switch") input.checked = value;
+  else if (kind === "choice") input.selectedIndex = choices.indexOf(value);
+  else if (kind === "json") input.value = JSON.stringify(value);
+  else input.value = value === null ? "" : String(value);
 }
 
 function parsed(text) {

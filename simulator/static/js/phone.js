@@ -109,8 +109,8 @@ export class Phone {
     return this.act("/_sim/unfollow");
   }
 
-  say(content) {
-    return this.act("/_sim/text", { content });
+  say(content, menuId = "") {
+    return this.act("/_sim/text", { content, menu_id: menuId });
   }
 
   async scan(code) {
@@ -144,10 +144,8 @@ export class Phone {
       this.openPage(item.url);
     } else if (item.type === "click") {
       this.act("/_sim/click", { key: item.key });
-    } else if (item.type.startsWith("scancode")) {
-      this.open(scanSheet(this));
     } else {
-      this.toast(`模拟器不演示「${item.type}」类型的菜单`);
+      this.act("/_sim/tap", { name: item.name }, TAP_WORDS[item.type]);
     }
   }
 
@@ -177,7 +175,22 @@ export class Phone {
     (sheet.querySelector("[data-focus]") ?? sheet.querySelector("button"))?.focus({ preventScroll: true });
   }
 
+  // Something WeChat itself shows over a page: paying, receiving, allowing notices.
+  overlay(element, onclose) {
+    this.closeOverlay();
+    this.over = { element, onclose };
+    this.layer.append(element);
+    element.querySelector("[data-focus]").focus({ preventScroll: true });
+  }
+
+  closeOverlay() {
+    this.over?.element.remove();
+    this.over?.onclose();
+    this.over = null;
+  }
+
   closeSheet() {
+    this.closeOverlay();
     if (!this.sheet) return;
     this.sheet = null;
     this.content.inert = false;
@@ -193,7 +206,8 @@ export class Phone {
   }
 
   escape() {
-    if (this.sheet) this.closeSheet();
+    if (this.over) this.closeOverlay();
+    else if (this.sheet) this.closeSheet();
     else this.closePopup()?.focus();
   }
 
@@ -291,7 +305,7 @@ export class Phone {
   }
 
   drawInput() {
-    const buttons = this.app.world.menu?.button ?? [];
+    const buttons = this.owner.menu?.button ?? [];
     if (!this.changed("input", [buttons, this.typing])) return;
     const writes = this.typing || buttons.length === 0;
     const toggle = buttons.length > 0 && h("button", {
@@ -369,6 +383,12 @@ export class Phone {
       order.status !== "refunded" && action("refund", "退款", "已退款"));
   }
 }
+
+// What the phone would show now; the simulator makes something up and tells the account.
+const TAP_WORDS = {
+  scancode_push: "扫了一个码", scancode_waitmsg: "扫了一个码", pic_sysphoto: "拍了一张照片",
+  pic_photo_or_album: "选了一张照片", pic_weixin: "选了一张照片", location_select: "选了一个位置", miniprogram: "打开了小程序",
+};
 
 const ORDER_WORDS = { paid: "已付款", completed: "已完成", refunded: "已退款" };
 

@@ -1,37 +1,45 @@
-"""商家员工: who signs in to the console, and what they may do in which account."""
+"""商家员工: who signs in to the console, and what they may do in which account.
+
+sessions.py: who is signed in where. lockout.py: guessing is slow. factor.py: the second factor. setup.py: the first
+owner. permissions.py: what each role may do.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from domain.db import changed
 from domain.errors import Conflict, Invalid, NotFound
-from domain.models import Staff, StaffRole
+from domain.models import Account, Staff, StaffRole
 from domain.secrets import check_password, hash_password
-
-OWNER: Final = "owner"
-FINANCE: Final = "finance"
-OPERATOR: Final = "operator"
-SUPPORT: Final = "support"
-ROLES: Final = (OWNER, FINANCE, OPERATOR, SUPPORT)
+from domain.staff.permissions import FINANCE as FINANCE
+from domain.staff.permissions import OPERATOR as OPERATOR
+from domain.staff.permissions import OWNER as OWNER
+from domain.staff.permissions import ROLES as ROLES
+from domain.staff.permissions import SUPPORT as SUPPORT
 
 MIN_PASSWORD: Final = 10
 MAX_PASSWORD: Final = 256
 """A bound, because hashing is made to be expensive."""
 
 
-def add(session: Session, *, login: str, password: str, now: datetime) -> Staff:
+def add(
+    session: Session, *, login: str, password: str, opens_accounts: bool = False, now: datetime
+) -> Staff:
     """Give a person a login; roles come from `grant`. Raises `Invalid` and, for a login in use, `Conflict`."""
     login = login.strip()
     if not 1 <= len(login) <= 190:
         raise Invalid("a login has 1 to 190 characters")
     if find(session, login) is not None:
         raise Conflict("this login is in use", login=login)
-    staff = Staff(login=login, password_hash=_hashed(password), active=True, created_at=now)
+    staff = Staff(
+        login=login, password_hash=_hashed(password), active=True,
+        opens_accounts=opens_accounts, language="", created_at=now,
+    )  # fmt: skip
     session.add(staff)
     session.flush()
     return staff
@@ -86,6 +94,62 @@ def roles_of(session: Session, staff_id: int) -> dict[int, str]:
     """The role of a person in each account, by account id."""
     rows = session.scalars(select(StaffRole).where(StaffRole.staff_id == staff_id))
     return {row.account_id: row.role for row in rows}
+
+
+def role_in(session: Session, staff_id: int, account_id: int) -> str | None:
+    """The person's role in this account, None when they have no business there."""
+    return session.scalar(
+        select(StaffRole.role).where(
+            StaffRole.staff_id == staff_id, StaffRole.account_id == account_id
+        )
+    )
+
+
+def accounts_of(session: Session, staff_id: int) -> list[tuple[Account, str]]:
+    """The accounts in which a person has a role, with the role, by name."""
+    query = (
+        select(Account, StaffRole.role)
+        .join(StaffRole, StaffRole.account_id == Account.id)
+        .where(StaffRole.staff_id == staff_id)
+        .order_by(Account.name, Account.id)
+    )
+    return [(account, role) for account, role in session.execute(query)]
+
+
+def of_account(session: Session, account_id: int) -> list[tuple[Staff, str]]:
+    """Who works in an account, with their role, by login."""
+    query = (
+        select(Staff, StaffRole.role)
+        .join(StaffRole, StaffRole.staff_id == Staff.id)
+        .where(StaffRole.account_id == account_id)
+        .order_by(Staff.login)
+    )
+    return [(person, role) for person, role in session.execute(query)]
+
+
+def dismiss(session: Session, staff_id: int, account_id: int) -> bool:
+    """Take a person's role in an account away; whether they had one."""
+    query = delete(StaffRole).where(
+        StaffRole.staff_id == staff_id, StaffRole.account_id == account_id
+    )
+    return changed(session.execute(query)) == 1
+
+
+def is_last_owner(session: Session, staff_id: int, account_id: int) -> bool:
+    """Whether nobody else owns the account. Locks its roles, so that two owners cannot dismiss each other at once."""
+    query = (
+        select(StaffRole.staff_id, StaffRole.role, Staff.active)
+        .join(Staff, Staff.id == StaffRole.staff_id)
+        .where(StaffRole.account_id == account_id)
+        .with_for_update()
+    )
+    owners = {row.staff_id for row in session.execute(query) if row.role == OWNER and row.active}
+    return owners == {staff_id}
+
+
+def set_language(session: Session, staff_id: int, language: str) -> None:
+    """The language of this person's pages: "zh" or "en"; "" is the browser's choice."""
+    session.execute(update(Staff).where(Staff.id == staff_id).values(language=language))
 
 
 def all_of(session: Session) -> list[Staff]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from domain import notices
-from jobs import cards
+from domain import cards, notices
 
 AT = "2026-11-22T02:24:00+00:00"
 PAYLOADS: dict[str, dict[str, object]] = {
@@ -38,6 +37,10 @@ PAYLOADS: dict[str, dict[str, object]] = {
     notices.WITHDRAWAL_REMIND: {"amount_fen": 5000, "net_fen": 4900, "confirm_by": AT, "at": AT},
     notices.WITHDRAWAL_PAID: {"amount_fen": 5000, "net_fen": 4900, "withdrawal": 1, "at": AT},
     notices.WITHDRAWAL_FAILED: {"amount_fen": 5000, "net_fen": 5000, "failure": "OTHER", "at": AT},
+    notices.FRIENDS_JOINED: {"count": 4, "friends": ["小红"], "at": AT},
+    notices.COMMISSIONS_ACCRUED: {"count": 4, "amount_fen": 5, "order_no": "E1+3", "at": AT},
+    notices.TEAM_DIGEST: {"count": 4, "amount_fen": 5, "order_no": "E1+3", "at": AT},
+    notices.NOTICE_TEST: {"at": AT},
     notices.RISK_ALERT: {"kind": "churn", "signal": 1, "member": 2, "evidence": {}, "holds": True, "at": AT},
 }  # fmt: skip
 

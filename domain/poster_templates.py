@@ -1,0 +1,146 @@
+"""海报模板: the designs of an account, its uploaded backgrounds, and which member is shown which (A/B)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from domain import designs
+from domain.db import changed, is_duplicate, to_json
+from domain.designs import Design
+from domain.drawing import Upload
+from domain.errors import Invalid, NotFound
+from domain.models import Picture, PosterTemplate
+
+BUILT_IN: Final = 0
+"""The number of our own design, which is shown while an account has no active template of that purpose."""
+MOST_ACTIVE: Final = 8
+MOST_PICTURES: Final = 60
+NAME_LENGTH: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A variant of the poster; `id` 0 is the built-in one."""
+
+    id: int
+    name: str
+    design: Design
+
+
+def put_picture(session: Session, account_id: int, upload: Upload, now: datetime) -> Picture:
+    """Keep an uploaded background; the same picture again is the one that is there. Raises `Invalid` when there are
+    too many."""
+    query = select(Picture).where(Picture.account_id == account_id, Picture.digest == upload.digest)
+    known = session.scalar(query)
+    if known is not None:
+        return known
+    count = session.scalar(select(func.count(Picture.id)).where(Picture.account_id == account_id))
+    if (count or 0) >= MOST_PICTURES:
+        raise Invalid(f"an account keeps at most {MOST_PICTURES} pictures", limit=MOST_PICTURES)
+    picture = Picture(
+        account_id=account_id, digest=upload.digest, width=upload.width, height=upload.height, jpeg=upload.jpeg,
+        created_at=now,
+    )  # fmt: skip
+    try:
+        with session.begin_nested():
+            session.add(picture)
+    except IntegrityError as error:
+        if not is_duplicate(error):
+            raise
+        return session.scalars(query).one()
+    return picture
+
+
+def picture_of(session: Session, account_id: int, picture_id: int) -> bytes:
+    """The JPEG of a background of this account, or `NotFound`."""
+    jpeg = session.scalar(
+        select(Picture.jpeg).where(Picture.id == picture_id, Picture.account_id == account_id)
+    )
+    if jpeg is None:
+        raise NotFound("no such picture", picture=picture_id)
+    return jpeg
+
+
+def add(
+    session: Session, account_id: int, *, name: str, purpose: str, design: Any, now: datetime
+) -> PosterTemplate:
+    """A new active template from JSON values. Templates are never edited: add the better one, retire the other. Raises
+    `Invalid` with every problem, `NotFound` for a background that is not there."""
+    name = name.strip()
+    if not 0 < len(name) <= NAME_LENGTH:
+        raise Invalid(f"a name has 1 to {NAME_LENGTH} characters", name=name)
+    if purpose not in designs.PURPOSES:
+        raise Invalid(f"purpose is one of {', '.join(designs.PURPOSES)}", purpose=purpose)
+    parsed = designs.parse(design)
+    if parsed.picture is not None:
+        picture_of(session, account_id, parsed.picture)
+    if len(active(session, account_id, purpose)) >= MOST_ACTIVE:
+        raise Invalid(f"at most {MOST_ACTIVE} templates are active at once: retire one first")
+    row = PosterTemplate(
+        account_id=account_id, name=name, purpose=purpose, design=to_json(design), created_at=now
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def retire(session: Session, account_id: int, template_id: int, now: datetime) -> None:
+    """Show this template to nobody any more; its statistics stay. `NotFound` when it is not active here."""
+    query = update(PosterTemplate).where(
+        PosterTemplate.id == template_id,
+        PosterTemplate.account_id == account_id,
+        PosterTemplate.retired_at.is_(None),
+    )
+    if not changed(session.execute(query.values(retired_at=now))):
+        raise NotFound("no such active template", template=template_id)
+
+
+def active(session: Session, account_id: int, purpose: str) -> list[PosterTemplate]:
+    """The templates that members are shown, at most `MOST_ACTIVE`."""
+    query = select(PosterTemplate).where(
+        PosterTemplate.account_id == account_id,
+        PosterTemplate.purpose == purpose,
+        PosterTemplate.retired_at.is_(None),
+    )
+    return list(session.scalars(query.order_by(PosterTemplate.id)))
+
+
+def all_of(session: Session, account_id: int, *, limit: int = 200) -> list[PosterTemplate]:
+    """Every template of the account, the newest first."""
+    query = select(PosterTemplate).where(PosterTemplate.account_id == account_id)
+    return list(session.scalars(query.order_by(PosterTemplate.id.desc()).limit(limit)))
+
+
+def get(session: Session, account_id: int, template_id: int) -> PosterTemplate:
+    """The template of this account, or `NotFound`."""
+    row = session.get(PosterTemplate, template_id)
+    if row is None or row.account_id != account_id:
+        raise NotFound("no such template", template=template_id)
+    return row
+
+
+def of_member(session: Session, account_id: int, member_id: int, purpose: str) -> Template:
+    """The variant of this member: the same while the active templates stay the same, and when one comes or goes only
+    those members change who must."""
+    chosen = choose(active(session, account_id, purpose), member_id)
+    if chosen is None:
+        return Template(BUILT_IN, "built-in", designs.built_in(purpose))
+    return Template(chosen.id, chosen.name, designs.parse(json.loads(chosen.design)))
+
+
+def choose(rows: Sequence[PosterTemplate], member_id: int) -> PosterTemplate | None:
+    """The row with the highest hash together with this member (rendezvous hashing)."""
+
+    def weight(row: PosterTemplate) -> bytes:
+        return hashlib.sha256(f"{member_id}-{row.id}".encode()).digest()
+
+    return max(rows, key=weight, default=None)

@@ -1,0 +1,396 @@
+"""标签: WeChat's tags and our attributes, in both directions; and the blacklist.
+
+A rule says: members whose attribute has this value carry this tag. What may have changed is marked by added rows
+(`tag_mark`), never by an update of something shared; the job looks at marked members, writes per member and tag what
+has to be told to WeChat (`member_tag.state`), and tells it in batches. Told twice is harmless there.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from domain import members
+from domain.db import Sql, changed, is_key, to_db
+from domain.errors import Conflict, Invalid, NotFound
+from domain.models import Account, Blacklisted, MemberTag, Sweep, Tag, TagRule
+
+GRADE: Final = "grade"
+BOUGHT: Final = "bought"
+DEPTH: Final = "depth"
+PROMOTER: Final = "promoter"
+CHANNEL: Final = "channel"
+ATTRIBUTES: Final = (GRADE, BOUGHT, DEPTH, PROMOTER, CHANNEL)
+"""grade: its code. bought: yes or no. depth: 1 to 3, how deep a member's team goes. promoter: approved or applied.
+channel: the code of the scene by which they followed."""
+
+TAGS: Final = 100
+TAGS_OF_ONE: Final = 20
+NAME_LENGTH: Final = 30
+PEOPLE_PER_CALL: Final = 50
+LOOK_AT_ONCE: Final = 500
+OVERLAP: Final = timedelta(minutes=2)
+"""Events are looked at again for so long: a transaction may commit after a later one."""
+TASK_EVENTS: Final = "tags-events"
+TASK_ALL: Final = "tags-all"
+
+
+# --- rules ----------------------------------------------------------------------------------------------------------
+
+
+def put_rule(session: Session, account_id: int, attribute: str, value: str, name: str) -> TagRule:
+    """From now on members with this value carry the tag of this name. Raises `Invalid`; all are looked at again."""
+    name = name.strip()
+    if attribute not in ATTRIBUTES or not is_key(value):
+        raise Invalid("no such attribute", attribute=attribute, value=value[:64])
+    if attribute == BOUGHT and value not in {"yes", "no"}:
+        raise Invalid("bought is yes or no", value=value)
+    if attribute == DEPTH and value not in {"1", "2", "3"}:
+        raise Invalid("depth is 1, 2 or 3", value=value)
+    if not 1 <= len(name) <= NAME_LENGTH:
+        raise Invalid(f"a tag's name has 1 to {NAME_LENGTH} characters", name=name[:190])
+    rules = rules_of(session, account_id)
+    row = next((each for each in rules if (each.attribute, each.value) == (attribute, value)), None)
+    if len({each.name for each in rules if each is not row} | {name}) > TAGS:
+        raise Invalid(f"an account has at most {TAGS} tags", limit=TAGS)
+    if row is None:
+        row = TagRule(account_id=account_id, attribute=attribute, value=value, name=name)
+        session.add(row)
+    elif row.name != name:
+        row.name, row.tag_id = name, None
+    session.flush()
+    look_at_all(session, account_id)
+    return row
+
+
+def remove_rule(session: Session, account_id: int, rule_id: int) -> None:
+    """Forget a rule, or `NotFound`. Whoever carries its tag by it alone loses it at the next look."""
+    query = delete(TagRule).where(TagRule.account_id == account_id, TagRule.id == rule_id)
+    if not changed(session.execute(query)):
+        raise NotFound("no such rule", rule=rule_id)
+    look_at_all(session, account_id)
+
+
+def rules_of(session: Session, account_id: int) -> list[TagRule]:
+    """The account's rules."""
+    query = select(TagRule).where(TagRule.account_id == account_id)
+    return list(session.scalars(query.order_by(TagRule.attribute, TagRule.value)))
+
+
+_HAS_WORK = Sql(
+    "SELECT 1 AS one FROM tag_rule WHERE account_id = ? UNION ALL"
+    " SELECT 1 FROM member_tag WHERE account_id = ? AND state IN ('add', 'remove') LIMIT 1"
+)
+
+
+def accounts_with_work(session: Session) -> list[int]:
+    """Accounts that have rules, or tags still to be told to WeChat. Asked account by account: that is what the index
+    answers without looking at everybody's tags."""
+    ids = session.scalars(select(Account.id).order_by(Account.id))
+    return [each for each in ids if _HAS_WORK(session, each, each).first() is not None]
+
+
+# --- the tags of the account ----------------------------------------------------------------------------------------
+
+
+def read_back(
+    session: Session, account_id: int, tags: Sequence[tuple[int, str, int]], now: datetime
+) -> None:
+    """What WeChat has now: (tag_id, name, people). Rules find their tags by name; those of tags that are gone need a
+    new one, and nobody carries those any more."""
+    have = {tag_id: name for tag_id, name, _ in tags}
+    by_name = {name: tag_id for tag_id, name in have.items()}
+    session.execute(delete(Tag).where(Tag.account_id == account_id, Tag.tag_id.not_in(have.keys())))
+    for tag_id, name, people in tags:
+        session.merge(
+            Tag(account_id=account_id, tag_id=tag_id, name=name, people=people, read_at=now)
+        )
+    session.execute(
+        delete(MemberTag).where(
+            MemberTag.account_id == account_id, MemberTag.tag_id.not_in(have.keys())
+        )
+    )
+    for rule in rules_of(session, account_id):
+        found = by_name.get(rule.name)
+        if rule.tag_id != found:
+            rule.tag_id = found
+            look_at_all(session, account_id)
+    session.flush()
+
+
+def missing_names(session: Session, account_id: int) -> list[str]:
+    """Names of tags that rules want and WeChat does not have yet."""
+    return sorted({rule.name for rule in rules_of(session, account_id) if rule.tag_id is None})
+
+
+def tags_of(session: Session, account_id: int) -> list[Tag]:
+    """The account's tags as they were last read."""
+    query = select(Tag).where(Tag.account_id == account_id)
+    return list(session.scalars(query.order_by(Tag.tag_id)))
+
+
+def people_with(
+    session: Session, account_id: int, tag_id: int, *, after_id: int = 0, limit: int = 1000
+) -> list[int]:
+    """Members who carry the tag, by id; keyset page after `after_id`."""
+    query = select(MemberTag.member_id).where(
+        MemberTag.account_id == account_id, MemberTag.tag_id == tag_id, MemberTag.member_id > after_id,
+        MemberTag.state.in_(("set", "add")),
+    )  # fmt: skip
+    return list(session.scalars(query.order_by(MemberTag.member_id).limit(limit)))
+
+
+# --- whose tags may have changed ------------------------------------------------------------------------------------
+
+_MARK = Sql("INSERT INTO tag_mark (account_id, member_id) VALUES (?, ?)")
+_MARK_EVENTS = Sql(
+    "INSERT INTO tag_mark (account_id, member_id) SELECT DISTINCT account_id, member_id FROM event"
+    " WHERE account_id = ? AND kind IN ('buy', 'follow') AND at >= ? AND at < ? AND member_id IS NOT NULL"
+)
+_MARK_GRADES = Sql(
+    "INSERT INTO tag_mark (account_id, member_id) SELECT DISTINCT account_id, member_id FROM grade_history"
+    " WHERE account_id = ? AND id > ? AND at >= ?"
+)
+_LAST_GRADE = Sql("SELECT MAX(id) AS id FROM grade_history WHERE account_id = ?")
+_MARKED = Sql("SELECT id, member_id FROM tag_mark WHERE account_id = ? ORDER BY id LIMIT ?")
+_UNMARK = Sql("DELETE FROM tag_mark WHERE id IN (??)")
+_NEXT = Sql("SELECT id FROM member WHERE account_id = ? AND id > ? ORDER BY id LIMIT ?")
+
+
+def mark(session: Session, account_id: int, member_ids: Iterable[int]) -> None:
+    """These members' tags may have changed. Only adds rows, so nothing waits for anything."""
+    _MARK.many(session, [(account_id, member_id) for member_id in member_ids])
+
+
+def mark_news(session: Session, account_id: int, now: datetime) -> None:
+    """Mark who followed, bought or changed grade since the last time, from what is written down anyway: the paths of
+    orders and pushes carry nothing for tags."""
+    place = _place(session, account_id, TASK_EVENTS)
+    since = (place.finished_at or now - timedelta(days=1)) - OVERLAP
+    _MARK_EVENTS(session, account_id, to_db(since), to_db(now + OVERLAP))
+    _MARK_GRADES(session, account_id, max(place.after_id - 100, 0), to_db(since))
+    place.after_id = _LAST_GRADE(session, account_id).one().id or 0
+    place.finished_at = now
+
+
+def look_at_all(session: Session, account_id: int) -> None:
+    """Look at every member again, from the first."""
+    place = _place(session, account_id, TASK_ALL)
+    place.after_id, place.finished_at = 0, None
+    session.flush()
+
+
+def mark_next(
+    session: Session, account_id: int, now: datetime, *, again_after: timedelta = timedelta(days=1)
+) -> int:
+    """Mark the next members of the walk through all of them, which begins anew a day after it ended; how many."""
+    place = _place(session, account_id, TASK_ALL)
+    if place.finished_at is not None and now < place.finished_at + again_after:
+        return 0
+    ids = [row.id for row in _NEXT(session, account_id, place.after_id, LOOK_AT_ONCE)]
+    mark(session, account_id, ids)
+    done = len(ids) < LOOK_AT_ONCE
+    place.after_id, place.finished_at = (0, now) if done else (ids[-1], None)
+    return len(ids)
+
+
+def _place(session: Session, account_id: int, task: str) -> Sweep:
+    place = session.get(Sweep, (account_id, task), with_for_update=True)
+    if place is None:
+        place = Sweep(account_id=account_id, task=task, after_id=0)
+        session.add(place)
+        session.flush()
+    return place
+
+
+# --- which tags a member should carry -------------------------------------------------------------------------------
+
+_FACTS = Sql("SELECT id, grade, promoter, first_paid_at, following FROM member WHERE id IN (??)")
+_DEPTHS = Sql(
+    "SELECT member_id, level FROM tally WHERE member_id IN (??) GROUP BY member_id, level HAVING SUM(people) > 0"
+)
+_CHANNELS = Sql(
+    "SELECT DISTINCT member_id, detail FROM event WHERE kind = 'follow' AND detail IS NOT NULL AND member_id IN (??)"
+)
+_CARRIED = Sql("SELECT member_id, tag_id, state, ours FROM member_tag WHERE member_id IN (??)")
+_ADD = Sql(
+    "INSERT INTO member_tag (member_id, tag_id, account_id, state, ours) VALUES (?, ?, ?, 'add', 1)"
+)
+_STATE = Sql("UPDATE member_tag SET state = ?, ours = ? WHERE member_id = ? AND tag_id = ?")
+_DROP = Sql("DELETE FROM member_tag WHERE member_id = ? AND tag_id = ?")
+
+
+def look(session: Session, account_id: int) -> int:
+    """Look at up to `LOOK_AT_ONCE` marks and write down which tags their members gain and lose; how many marks."""
+    marks = _MARKED(session, account_id, LOOK_AT_ONCE).all()
+    if not marks:
+        return 0
+    ids = sorted({row.member_id for row in marks})
+    wanted = _wanted(session, account_id, ids)
+    carried: dict[int, dict[int, Any]] = defaultdict(dict)
+    for row in _CARRIED.among(session, (), ids):
+        carried[row.member_id][row.tag_id] = row
+    added = []
+    for member_id in ids:
+        have = carried[member_id]
+        want = wanted.get(member_id, set())
+        added += [(member_id, tag_id, account_id) for tag_id in sorted(want - have.keys())]
+        for tag_id, row in have.items():
+            _turn(session, row, tag_id in want)
+    _ADD.many(session, added)
+    _UNMARK.among(session, (), [row.id for row in marks])
+    return len(marks)
+
+
+def _turn(session: Session, row: Any, is_wanted: bool) -> None:
+    """What becomes of a tag that a member carries. One that somebody gave by hand stays when no rule wants it."""
+    if is_wanted:
+        if row.state == "remove" or not row.ours:
+            state = "set" if row.state in {"remove", "set"} else row.state
+            _STATE(session, state, 1, row.member_id, row.tag_id)
+    elif row.ours and row.state in {"add", "refused"}:
+        _DROP(session, row.member_id, row.tag_id)
+    elif row.ours and row.state == "set":
+        _STATE(session, "remove", 1, row.member_id, row.tag_id)
+
+
+def _wanted(session: Session, account_id: int, ids: Sequence[int]) -> dict[int, set[int]]:
+    """The tags that the rules give these members. Who does not follow has none: WeChat takes no tags of them."""
+    rules: dict[tuple[str, str], int] = {
+        (rule.attribute, rule.value): rule.tag_id
+        for rule in rules_of(session, account_id)
+        if rule.tag_id is not None
+    }
+    if not rules:
+        return {}
+    values: dict[int, set[tuple[str, str]]] = {}
+    for row in _FACTS.among(session, (), ids):
+        if row.following:
+            bought = "no" if row.first_paid_at is None else "yes"
+            values[row.id] = {(GRADE, row.grade), (PROMOTER, row.promoter), (BOUGHT, bought)}
+    depths: dict[int, int] = {}
+    for row in _DEPTHS.among(session, (), ids):
+        depths[row.member_id] = max(depths.get(row.member_id, 0), row.level)
+    for member_id, depth in depths.items():
+        values.get(member_id, set()).add((DEPTH, str(depth)))
+    if any(attribute == CHANNEL for attribute, _ in rules):
+        for row in _CHANNELS.among(session, (), ids):
+            values.get(row.member_id, set()).add((CHANNEL, row.detail))
+    return {
+        member_id: {rules[each] for each in have if each in rules}
+        for member_id, have in values.items()
+    }
+
+
+# --- telling WeChat -------------------------------------------------------------------------------------------------
+
+_WAITING = Sql(
+    "SELECT t.state, t.tag_id FROM member_tag t JOIN member m ON m.id = t.member_id"
+    " WHERE t.account_id = ? AND t.state IN ('add', 'remove') AND m.following = 1"
+    " ORDER BY t.state, t.tag_id LIMIT 1"
+)
+_PEOPLE = Sql(
+    "SELECT m.id, m.openid FROM member_tag t JOIN member m ON m.id = t.member_id"
+    " WHERE t.account_id = ? AND t.state = ? AND t.tag_id = ? AND m.following = 1 ORDER BY m.id LIMIT ?"
+)
+_TOLD_ADD = Sql(
+    "UPDATE member_tag SET state = 'set', error = NULL WHERE tag_id = ? AND state = 'add' AND member_id IN (??)"
+)
+_TOLD_REMOVE = Sql(
+    "DELETE FROM member_tag WHERE tag_id = ? AND state = 'remove' AND member_id IN (??)"
+)
+_REFUSED = Sql(
+    "UPDATE member_tag SET state = 'refused', error = ? WHERE tag_id = ? AND state IN ('add', 'remove')"
+    " AND member_id IN (??)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Up to 50 followers who gain (`add`) or lose (`remove`) one tag: openids by member."""
+
+    state: str
+    tag_id: int
+    people: Mapping[int, str]
+
+
+def next_batch(session: Session, account_id: int) -> Batch | None:
+    """What to tell WeChat next."""
+    first = _WAITING(session, account_id).first()
+    if first is None:
+        return None
+    rows = _PEOPLE(session, account_id, first.state, first.tag_id, PEOPLE_PER_CALL)
+    return Batch(first.state, first.tag_id, {row.id: row.openid for row in rows})
+
+
+def told(session: Session, state: str, tag_id: int, member_ids: Sequence[int]) -> None:
+    """WeChat knows. Somebody whose tag turned the other way meanwhile is told again."""
+    (_TOLD_ADD if state == "add" else _TOLD_REMOVE).among(session, (tag_id,), member_ids)
+
+
+def refused(session: Session, tag_id: int, member_ids: Sequence[int], error: str) -> None:
+    """WeChat will not: it is not asked again until something about the member changes."""
+    _REFUSED.among(session, (error[:190], tag_id), member_ids)
+
+
+# --- the blacklist --------------------------------------------------------------------------------------------------
+
+
+def blacklist_of(session: Session, account_id: int) -> list[Blacklisted]:
+    """Who is kept out, as it was last read."""
+    query = select(Blacklisted).where(Blacklisted.account_id == account_id)
+    return list(session.scalars(query.order_by(Blacklisted.openid)))
+
+
+def is_blacklisted(session: Session, account_id: int, openid: str) -> bool:
+    """Whether WeChat keeps this person's pushes from us."""
+    return session.get(Blacklisted, (account_id, openid)) is not None
+
+
+def keep_blacklist(
+    session: Session, account_id: int, openids: Sequence[str], *, actor: str, now: datetime, whole: bool
+) -> None:  # fmt: skip
+    """These are kept out; with `whole` nobody else is."""
+    wanted = {openid for openid in openids if is_key(openid)}
+    have = {row.openid: row for row in blacklist_of(session, account_id)}
+    ids = members.ids_of(session, account_id, sorted(wanted - have.keys()))
+    for openid in sorted(wanted - have.keys()):
+        session.add(
+            Blacklisted(account_id=account_id, openid=openid, member_id=ids.get(openid), actor=actor, at=now)
+        )  # fmt: skip
+    if whole:
+        drop_blacklist(session, account_id, sorted(have.keys() - wanted))
+    session.flush()
+
+
+def drop_blacklist(session: Session, account_id: int, openids: Sequence[str]) -> None:
+    """These are let in again."""
+    session.execute(
+        delete(Blacklisted).where(
+            Blacklisted.account_id == account_id, Blacklisted.openid.in_(openids)
+        )
+    )
+
+
+def check_people(openids: Sequence[str], most: int) -> None:
+    """`Invalid` unless these are 1 to `most` different openids."""
+    if not 1 <= len(openids) <= most or not all(map(is_key, openids)):
+        raise Invalid(f"1 to {most} openids", people=len(openids))
+    if len(set(openids)) != len(openids):
+        raise Conflict("an openid is named twice")
+
+
+def rename(session: Session, account_id: int, tag_id: int, name: str) -> None:
+    """A tag was renamed in WeChat: the rules that mean it follow."""
+    for model in (Tag, TagRule):
+        session.execute(
+            update(model)
+            .where(model.account_id == account_id, model.tag_id == tag_id)
+            .values(name=name)
+        )

@@ -1,0 +1,193 @@
+"""素材: the merchant's pictures, voices and videos. We keep the bytes; WeChat keeps a copy for three days, which the
+clock renews before it lapses (jobs/media.py)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Final
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from domain.bodies import IMAGE, VIDEO, VOICE, Body, MediaBody, of_json
+from domain.db import changed
+from domain.errors import Conflict, Invalid, NotFound
+from domain.models import Reply, ReplyMedia
+
+MOST_BYTES: Final[Mapping[str, int]] = MappingProxyType(
+    {IMAGE: 2 * 1024 * 1024, VOICE: 2 * 1024 * 1024, VIDEO: 5 * 1024 * 1024}
+)
+"""What we keep of one file. WeChat's own limits are at least as high (platform.md 5); a row has to fit into one packet
+of the database."""
+MOST_FILES: Final = 200
+RENEW_BEFORE: Final = timedelta(hours=12)
+USABLE_FOR: Final = timedelta(minutes=5)
+
+_EXTENSIONS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        IMAGE: frozenset({"jpg", "jpeg", "png", "gif"}),
+        VOICE: frozenset({"mp3", "amr"}),
+        VIDEO: frozenset({"mp4"}),
+    }
+)
+_SIGNATURES: Final[Mapping[str, tuple[bytes, ...]]] = MappingProxyType(
+    {
+        "jpg": (b"\xff\xd8\xff",),
+        "jpeg": (b"\xff\xd8\xff",),
+        "png": (b"\x89PNG\r\n\x1a\n",),
+        "gif": (b"GIF87a", b"GIF89a"),
+        "mp3": (b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2"),
+        "amr": (b"#!AMR",),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A file without its bytes. `media_id` is None until WeChat has it."""
+
+    media: int
+    kind: str
+    media_id: str | None
+    expires_at: datetime | None
+
+    def usable_id(self, now: datetime) -> str | None:
+        """What WeChat calls the file, if it will still have it when the message arrives."""
+        if self.expires_at is None or self.expires_at < now + USABLE_FOR:
+            return None
+        return self.media_id
+
+
+def add(
+    session: Session, account_id: int, *, kind: str, name: str, content: bytes, actor: str, now: datetime
+) -> ReplyMedia:  # fmt: skip
+    """Keep a file; the one we have already when the bytes are the same. Raises `Invalid` for a kind, size or format
+    that WeChat does not take, and when the account has `MOST_FILES`."""
+    extension = name.rpartition(".")[2].lower()
+    if kind not in MOST_BYTES or extension not in _EXTENSIONS[kind]:
+        wanted = sorted(_EXTENSIONS.get(kind, frozenset()))
+        raise Invalid("no such kind of file", kind=kind, extensions=wanted)
+    if not 0 < len(content) <= MOST_BYTES[kind]:
+        raise Invalid(f"this file has 1 to {MOST_BYTES[kind]} bytes", bytes=len(content))
+    if not _is_right(extension, content):
+        raise Invalid("the file is not what its name says", name=name[:190])
+    digest = hashlib.sha256(content).hexdigest()
+    known = session.scalar(
+        select(ReplyMedia).where(ReplyMedia.account_id == account_id, ReplyMedia.digest == digest)
+    )
+    if known is not None:
+        return known
+    count = session.scalar(
+        select(func.count(ReplyMedia.id)).where(ReplyMedia.account_id == account_id)
+    )
+    if (count or 0) >= MOST_FILES:
+        raise Invalid(f"an account has at most {MOST_FILES} files", limit=MOST_FILES)
+    row = ReplyMedia(
+        account_id=account_id, kind=kind, name=name[:190], extension=extension, digest=digest, size=len(content),
+        content=content, actor=actor, created_at=now,
+    )  # fmt: skip
+    session.add(row)
+    session.flush()
+    return row
+
+
+def _is_right(extension: str, content: bytes) -> bool:
+    if extension == "mp4":
+        return content[4:8] == b"ftyp"
+    return content.startswith(_SIGNATURES[extension])
+
+
+def remove(session: Session, account_id: int, media: int) -> None:
+    """Delete a file that no reply shows; `Conflict` names the reply, `NotFound` when there is no such file."""
+    for row in session.scalars(select(Reply).where(Reply.account_id == account_id)):
+        if row.messages and media in _used_by(of_json(row.messages)):
+            raise Conflict("a reply shows this file", reply=row.id)
+    query = delete(ReplyMedia).where(ReplyMedia.account_id == account_id, ReplyMedia.id == media)
+    if not changed(session.execute(query)):
+        raise NotFound("no such file", media=media)
+
+
+def _used_by(messages: Sequence[Body]) -> set[int]:
+    return {each.media for each in messages if isinstance(each, MediaBody)}
+
+
+_COLUMNS = (ReplyMedia.id, ReplyMedia.kind, ReplyMedia.media_id, ReplyMedia.media_expires_at)
+
+
+def known(session: Session, account_id: int) -> dict[int, Known]:
+    """The account's files by id, without their bytes."""
+    rows = session.execute(select(*_COLUMNS).where(ReplyMedia.account_id == account_id))
+    return {row.id: Known(*row) for row in rows}
+
+
+def check_present(session: Session, account_id: int, messages: Sequence[Body]) -> None:
+    """`Invalid` when a message names a file that this account does not have, or that is of another kind."""
+    wanted = [each for each in messages if isinstance(each, MediaBody)]
+    if not wanted:
+        return
+    have = known(session, account_id)
+    for each in wanted:
+        if each.media not in have or have[each.media].kind != each.kind:
+            raise Invalid("no such file", media=each.media, kind=each.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """What has to be uploaded."""
+
+    media: int
+    kind: str
+    file_name: str
+    content: bytes
+
+
+def load(session: Session, account_id: int, media: int) -> tuple[Known, File]:
+    """A file with its bytes, or `NotFound`. Its name towards WeChat is ASCII."""
+    row = session.get(ReplyMedia, media)
+    if row is None or row.account_id != account_id:
+        raise NotFound("no such file", media=media)
+    return Known(row.id, row.kind, row.media_id, row.media_expires_at), File(
+        row.id, row.kind, f"reply-{row.id}.{row.extension}", row.content
+    )
+
+
+def keep_id(session: Session, media: int, media_id: str, expires_at: datetime) -> None:
+    """Remember what WeChat calls the file now; of two uploads at once the one that lives longer stays."""
+    session.execute(
+        update(ReplyMedia)
+        .where(
+            ReplyMedia.id == media,
+            (ReplyMedia.media_expires_at.is_(None)) | (ReplyMedia.media_expires_at < expires_at),
+        )
+        .values(media_id=media_id, media_expires_at=expires_at)
+    )
+
+
+def forget_id(session: Session, media: int, media_id: str) -> None:
+    """WeChat does not know this id any more."""
+    query = update(ReplyMedia).where(ReplyMedia.id == media, ReplyMedia.media_id == media_id)
+    session.execute(query.values(media_id=None, media_expires_at=None))
+
+
+def to_renew(session: Session, now: datetime) -> list[tuple[int, int]]:
+    """(account, file) of what replies that are switched on show and WeChat does not have, or only for some hours."""
+    query = select(Reply.account_id, Reply.messages).where(
+        Reply.enabled, Reply.messages.like('%"media":%')
+    )
+    shown = {
+        (account_id, media)
+        for account_id, messages in session.execute(query)
+        for media in _used_by(of_json(messages or "[]"))
+    }
+    if not shown:
+        return []
+    late = select(ReplyMedia.account_id, ReplyMedia.id).where(
+        (ReplyMedia.media_expires_at.is_(None))
+        | (ReplyMedia.media_expires_at < now + RENEW_BEFORE),
+        ReplyMedia.id.in_({media for _, media in shown}),
+    )
+    return sorted({(account_id, media) for account_id, media in session.execute(late)} & shown)

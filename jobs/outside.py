@@ -1,0 +1,95 @@
+"""Requests to addresses that merchants enter: webhooks and alerts. Never to a private address unless the operator
+allows it, never along a redirect, never for long.
+
+The name is looked up once and the connection goes to the very address that was checked, so that a name which changes
+its mind in between leads nowhere.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+import urllib3
+from certifi import where
+from urllib3.exceptions import HTTPError
+
+CONNECT_SECONDS: Final = 3.0
+READ_SECONDS: Final = 8.0
+_READ_BYTES: Final = 1024
+
+
+class Unreachable(Exception):
+    """No answer: the message says why, without the address's path or query."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The status of an answer, and how long it took in milliseconds."""
+
+    status: int
+    took_ms: int
+
+
+def post(url: str, body: bytes, headers: Mapping[str, str], *, private: bool) -> Answered:
+    """POST `body` as JSON. `private`: addresses of this machine and of private networks are allowed. Raises
+    `Unreachable`."""
+    parts = urlsplit(url)
+    address = _resolve(parts, private)
+    began = time.monotonic()
+    with _pool(parts, address) as pool:
+        try:
+            answer = pool.urlopen(
+                "POST",
+                f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}",
+                body=body,
+                headers={
+                    **headers,
+                    "Host": parts.netloc,
+                    "Content-Type": "application/json; charset=utf-8",
+                },
+                redirect=False,
+                retries=False,
+                preload_content=False,
+            )
+            answer.read(_READ_BYTES)  # a shop may say as much as it likes; nobody listens
+            answer.close()
+        except HTTPError as error:
+            raise Unreachable(type(error).__name__) from error
+    return Answered(answer.status, round((time.monotonic() - began) * 1000))
+
+
+def _resolve(parts: SplitResult, private: bool) -> str:
+    try:
+        found = socket.getaddrinfo(parts.hostname, _port(parts), type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise Unreachable("the name cannot be looked up") from error
+    addresses = [str(info[4][0]) for info in found]
+    if not private and not all(_is_public(each) for each in addresses):
+        raise Unreachable("the address is a private one")
+    return addresses[0]
+
+
+def _is_public(address: str) -> bool:
+    one = ipaddress.ip_address(address.partition("%")[0])
+    mapped = getattr(one, "ipv4_mapped", None)
+    return (mapped or one).is_global and not one.is_multicast
+
+
+def _port(parts: SplitResult) -> int:
+    return parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _pool(parts: SplitResult, address: str) -> urllib3.HTTPConnectionPool:
+    timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
+    if parts.scheme == "http":
+        return urllib3.HTTPConnectionPool(address, _port(parts), timeout=timeout, maxsize=1)
+    return urllib3.HTTPSConnectionPool(
+        address, _port(parts), timeout=timeout, maxsize=1, cert_reqs="CERT_REQUIRED", ca_certs=where(),
+        server_hostname=parts.hostname, assert_hostname=parts.hostname,
+    )  # fmt: skip

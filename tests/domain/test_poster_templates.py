@@ -1,0 +1,82 @@
+"""Templates of an account, their backgrounds, and who is shown which."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+
+import pytest
+from PIL import Image
+
+from domain import drawing, poster_templates
+from domain.designs import BUILT_IN, INVITE, PRODUCT
+from domain.errors import Invalid, NotFound
+from domain.models import PosterTemplate
+from tests.domain.world import World
+
+
+def upload() -> drawing.Upload:
+    out = io.BytesIO()
+    Image.new("RGB", (400, 700), (20, 90, 60)).save(out, "PNG")
+    return drawing.clean_upload(out.getvalue())
+
+
+def add(world: World, name: str = "春", **changes: object) -> PosterTemplate:
+    design = {**BUILT_IN[INVITE], **changes}
+    return world.do(
+        lambda s: poster_templates.add(
+            s, world.account.id, name=name, purpose=INVITE, design=design, now=world.now
+        )
+    )
+
+
+def test_members_are_spread_over_variants_and_only_those_move_who_must() -> None:
+    rows = [PosterTemplate(id=number) for number in (1, 2, 3)]
+
+    def chosen(among: list[PosterTemplate]) -> dict[int, int]:
+        found = {member: poster_templates.choose(among, member) for member in range(3000)}
+        return {member: row.id for member, row in found.items() if row is not None}
+
+    before, after = chosen(rows), chosen(rows[:2])
+    counts = Counter(before.values())
+    assert all(800 < count < 1200 for count in counts.values())
+    assert {member for member in before if before[member] != after[member]} == {
+        member for member, template in before.items() if template == 3
+    }
+    assert poster_templates.choose([], 1) is None
+
+
+def test_without_a_template_the_built_in_one_is_shown_and_after_it_the_merchants(
+    world: World,
+) -> None:
+    def shown(purpose: str) -> int:
+        return world.look(lambda s: poster_templates.of_member(s, world.account.id, 7, purpose)).id
+
+    assert shown(INVITE) == poster_templates.BUILT_IN
+    row = add(world)
+    assert (shown(INVITE), shown(PRODUCT)) == (row.id, poster_templates.BUILT_IN)
+    world.do(lambda s: poster_templates.retire(s, world.account.id, row.id, world.now))
+    assert shown(INVITE) == poster_templates.BUILT_IN
+    with pytest.raises(NotFound):
+        world.do(lambda s: poster_templates.retire(s, world.account.id, row.id, world.now))
+
+
+def test_a_background_is_kept_once_and_belongs_to_its_account(world: World) -> None:
+    first, again = (
+        world.do(
+            lambda s: poster_templates.put_picture(s, world.account.id, upload(), world.now)
+        ).id
+        for _ in range(2)
+    )
+    assert first == again
+    other = World.create(world.database, "coffee")
+    with pytest.raises(NotFound):
+        add(other, background={"picture": first})
+    assert add(world, background={"picture": first}).id
+
+
+def test_too_many_active_templates_are_refused(world: World) -> None:
+    for number in range(poster_templates.MOST_ACTIVE):
+        add(world, f"模板{number}")
+    with pytest.raises(Invalid):
+        add(world, "多出来的")

@@ -1,0 +1,83 @@
+"""An account in which there is one of everything, twice: ours and another merchant's, so that a test can mistake them.
+
+`World.places` maps the names of parameters in addresses (`member_id`) to something of that kind. Whoever adds a page
+with a new kind of parameter adds one here; the access matrix fails until they do. Every text that somebody else may
+have written is hostile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from domain import audit, orders, staff, tasks
+from domain.accounts import OpenAccount
+from domain.models import Commission, Member, Staff
+from domain.orders import Buyer, PaidLine, PaidOrder
+from domain.staff import sessions
+from tests.web.conftest import Merchant
+from tests.web.console.browser import HASH
+
+SCRIPT = "<script>alert(1)</script>"
+OVERRIDE = "\u202egpj.exe"
+FORMULA = '=HYPERLINK("http://evil.example","发奖")'
+HOSTILE = (SCRIPT, OVERRIDE, FORMULA)
+
+
+@dataclass
+class World:
+    """A seeded account; `member_ids` by openid."""
+
+    account: OpenAccount
+    member_ids: dict[str, int] = field(default_factory=dict)
+    places: dict[str, Any] = field(default_factory=dict)
+
+
+def seed(merchant: Merchant, slug: str) -> World:
+    """An account with a line of four, hostile names, an order with its commissions, staff, notes, work."""
+    account = merchant.open_account(slug)
+    merchant.publish(account)
+    world = World(account)
+    by = None
+    for openid in ("grand", "parent", "child", "buyer"):
+        world.member_ids[openid] = merchant.follow(account, openid, by)
+        by = openid
+    merchant.database.transact(lambda session: _fill(session, merchant, world))
+    return world
+
+
+def _fill(session: Session, merchant: Merchant, world: World) -> None:
+    account, now = world.account, merchant.context.clock.now()
+    for member_id, name in zip(world.member_ids.values(), (*HOSTILE, "小林"), strict=True):
+        session.execute(update(Member).where(Member.id == member_id).values(nickname=name))
+    order = PaidOrder(
+        "T-1", Buyer(openid="buyer"), (PaidLine(1, f"{SCRIPT}{OVERRIDE}", 1, 2997),), now
+    )
+    orders.record_paid(session, account, [order], now=now)
+    person = Staff(
+        login=f"{account.slug}-{SCRIPT}", password_hash=HASH, active=True, opens_accounts=False,
+        totp_step=0, language="", created_at=now,
+    )  # fmt: skip
+    session.add(person)
+    session.flush()
+    staff.grant(session, person.id, account.id, staff.SUPPORT)
+    _, signed_in = sessions.begin(session, person.id, address="::1", agent=SCRIPT, now=now)
+    note = audit.record(
+        session, account.id, actor=SCRIPT, action="rebind", subject="member/1",
+        before={"name": FORMULA}, after={"name": OVERRIDE}, now=now,
+    )  # fmt: skip
+    work = tasks.start(session, account.id, "books", actor="staff:anna", now=now)
+    earned = session.scalars(
+        select(Commission.id).where(Commission.account_id == account.id)
+    ).first()
+    world.places |= {
+        "commission_id": earned,
+        "member_id": world.member_ids["child"],
+        "staff_id": person.id,
+        "session_id": signed_in.id,
+        "audit_id": note,
+        "task_id": work.id,
+    }

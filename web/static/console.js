@@ -1,0 +1,69 @@
+// Everything works without this file: it follows the system's colours, shows that something is on its way, closes the
+// menu with Escape, opens parts of a page in place, and reloads the progress of long work.
+"use strict";
+
+const root = document.documentElement;
+if (root.dataset.theme === "auto") {
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const follow = () => { root.dataset.bsTheme = dark.matches ? "dark" : "light"; };
+  dark.addEventListener("change", follow);
+  follow();
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  const body = document.body;
+  addEventListener("pageshow", () => body.removeAttribute("aria-busy"));
+  document.addEventListener("submit", (event) => {
+    if (!event.defaultPrevented) body.setAttribute("aria-busy", "true");
+  });
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[href]");
+    const leaves = link && !link.hasAttribute("download") && !link.target && link.origin === location.origin
+      && link.pathname !== location.pathname && !event.ctrlKey && !event.metaKey && !event.shiftKey;
+    if (leaves) body.setAttribute("aria-busy", "true");
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    if (location.hash === "#menu") location.hash = "";
+    document.querySelectorAll("details.verb[open]").forEach((one) => { one.open = false; });
+  });
+
+  // <details data-load="/…"> gets its content when it is opened first; without a script its link leads to a page.
+  document.addEventListener("toggle", async (event) => {
+    const part = event.target;
+    if (!part.open || !part.dataset.load) return;
+    const address = part.dataset.load;
+    delete part.dataset.load;
+    const place = part.querySelector("[data-place]");
+    place.setAttribute("aria-busy", "true");
+    try {
+      place.innerHTML = await fragment(address);
+    } finally {
+      place.removeAttribute("aria-busy");
+    }
+  }, true);
+
+  document.querySelectorAll("[data-poll]").forEach(poll);
+});
+
+// A fragment is HTML of our own, escaped by the server. Whoever was signed out meanwhile gets the whole page again.
+async function fragment(address) {
+  const answer = await fetch(address, { headers: { "X-Fragment": "1" } });
+  if (answer.redirected || !answer.ok) {
+    location.reload();
+    throw new Error(`${answer.status}`);
+  }
+  return answer.text();
+}
+
+// <div data-poll="/…"> is replaced every two seconds until what comes asks for no more.
+async function poll(part) {
+  while (part && part.dataset.poll) {
+    await new Promise((done) => { setTimeout(done, 2000); });
+    const made = document.createElement("template");
+    made.innerHTML = (await fragment(part.dataset.poll)).trim();
+    const next = made.content.firstElementChild;
+    part.replaceWith(next);
+    part = next;
+  }
+}
