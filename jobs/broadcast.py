@@ -32,7 +32,7 @@ from jobs.drain import Deliver, drain
 from jobs.outcomes import Done
 from jobs.process import Process, current
 from jobs.queues import BROADCAST
-from wechat import drafts, mass
+from wechat import drafts, mass, tags
 from wechat.errors import (
     AccountMisconfigured,
     OutcomeUnknown,
@@ -106,7 +106,7 @@ def _plan_chunk(process: Process, campaign: Campaign) -> bool:
     cursor = campaign.plan_cursor or ""
     try:
         client = process.context.platform(process.account(campaign.account_id))
-        page = mass.tag_members(client, tag, cursor)
+        page = tags.people_of_tag(client, tag, cursor)
     except (WeChatError, NotFound, Unreadable) as error:
         _tag_unknown(process, campaign, error)
         return False

@@ -196,9 +196,8 @@ def count(
     template_id: str = "",
     openids: Sequence[str] | None = None,
 ) -> Counted:
-    """Who would be sent it now, before the button. A WeChat tag needs its `openids`, page by page; add the pages."""
-    if audience.tag is not None and openids is None:
-        raise Invalid("the members of a WeChat tag have to be asked of WeChat")
+    """Who would be sent it now, before the button. Of a WeChat tag: who carried it when we last heard of it; give its
+    `openids` page by page, and add the pages, for what WeChat says now."""
     return people.count(
         session, account_id, audience, channel, now, template_id=template_id, openids=openids
     )
