@@ -20,6 +20,7 @@ import web.cli_tree
 import web.cli_webhooks
 import web.console
 import web.errors
+import web.h5
 import web.ops
 import web.pages
 import web.pay
@@ -29,6 +30,7 @@ from context import Context, open_context
 
 BLUEPRINTS = (
     bot.view.blueprint,
+    web.h5.blueprint,
     web.ops.blueprint,
     web.pay.blueprint,
     web.campaign_links.blueprint,

@@ -77,7 +77,15 @@ def _redis_address(value: str) -> str:
     return value
 
 
+def _script_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not parts.path.strip("/"):
+        raise ValueError("must begin with http:// or https:// and name a file")
+    return value
+
+
 WebAddress = Annotated[str, AfterValidator(_web_address)]
+ScriptAddress = Annotated[str, AfterValidator(_script_address)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 OptionalPath = Annotated[Path | None, BeforeValidator(_none_if_empty), AfterValidator(_absolute)]
 OptionalAddress = Annotated[WebAddress | None, BeforeValidator(_none_if_empty)]
@@ -113,11 +121,12 @@ class ServerSection(Section):
 
 
 class WeChatSection(Section):
-    """The platform's hosts: API, QR images, OAuth."""
+    """The platform's hosts: API, QR images, OAuth; and its JS-SDK, the one foreign script that pages run."""
 
     api_base: WebAddress = "https://api.weixin.qq.com"
     mp_base: WebAddress = "https://mp.weixin.qq.com"
     open_base: WebAddress = "https://open.weixin.qq.com"
+    jssdk_url: ScriptAddress = "https://res.wx.qq.com/open/js/jweixin-1.6.0.js"
 
 
 class PaySection(Section):

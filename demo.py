@@ -135,6 +135,7 @@ class Place:
                 "BANYAN_WECHAT__API_BASE": self.simulator,
                 "BANYAN_WECHAT__MP_BASE": self.simulator,
                 "BANYAN_WECHAT__OPEN_BASE": self.simulator,
+                "BANYAN_WECHAT__JSSDK_URL": f"{self.simulator}/_sim/bridge.js",
                 "BANYAN_PAY__API_BASE": self.simulator,
                 "BANYAN_SECRETS__KEY_FILE": str(key_file),
                 "BANYAN_DATA__DIR": str(self.folder),
@@ -237,6 +238,7 @@ def install(context: Context) -> tuple[Simulator, OpenAccount]:
         "/_sim/accounts",
         app_id=account.app_id, secret=account.app_secret, token=account.token, aes_key=account.aes_key,
         gh_id=account.gh_id, name=account.name, mode=account.mode, unionid=True,
+        web_cookie=f"banyan_m_{account.slug}", web_cookie_path=f"/m/{account.slug}/",
         callback_url=f"{context.settings.server.public_url}/wechat/{account.slug}",
         templates=[
             {"template_id": template_id, "title": title, "content": content}
@@ -248,7 +250,8 @@ def install(context: Context) -> tuple[Simulator, OpenAccount]:
         name="榕树茶铺", account=account.app_id, base_url=context.settings.server.public_url, **shop_key,
         products=[{"sku": sku, "title": name, "price_fen": price} for sku, name, price, _ in GOODS],
     )  # fmt: skip
-    api.create_menu(context.platform(account), menu.default_menu())
+    pages = f"{context.settings.server.public_url}/m/{account.slug}"
+    api.create_menu(context.platform(account), menu.default_menu(pages))
     return simulator, account
 
 

@@ -16,6 +16,7 @@ from bot import inbox, saying, withdrawals
 from bot.visit import Answer, Picture, Visit
 from domain import (
     bindings,
+    consents,
     disputes,
     events,
     explain,
@@ -429,6 +430,8 @@ def product_poster(visit: Visit, argument: str) -> Answer:
 
 def _poster(visit: Visit, sku: str | None) -> Answer:
     account_id, openid, push = visit.account.id, visit.push.openid, visit.push
+    if visit.account.settings.consent_required and not visit.read(lambda s: _agreed(s, visit)):
+        return visit.words("poster.consent")
     ready = visit.read(
         lambda session: posters.ready_for(session, account_id, openid, visit.now, sku=sku)
     )
@@ -449,6 +452,14 @@ def _poster(visit: Visit, sku: str | None) -> Answer:
         return True
 
     return visit.words("poster.coming" if visit.transact(work) else "poster.suspended")
+
+
+def _agreed(session: Session, visit: Visit) -> bool:
+    """Whether the follower agreed to the programme's rules; asked only where the account wants it."""
+    member = members.find(session, visit.account.id, visit.push.openid)
+    return member is not None and not consents.is_missing(
+        session, visit.account, member.id, visit.words
+    )
 
 
 def invitation(visit: Visit, argument: str) -> Answer:

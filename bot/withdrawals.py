@@ -6,17 +6,16 @@ What was typed is read strictly: an amount that could mean two things is asked f
 from __future__ import annotations
 
 import re
-import unicodedata
-from datetime import datetime
 from typing import Final
 
 from sqlalchemy.orm import Session
 
 from bot.visit import Answer, Visit
 from domain import members, withdrawals
+from domain import progress as progress_words
 from domain.errors import DomainError, Invalid, NotFound
 from domain.models import Withdrawal
-from domain.money import yuan
+from domain.money import parse_yuan, yuan
 from domain.texts import Words, minute
 from domain.withdrawals import LimitReached, NotEnough
 
@@ -25,17 +24,6 @@ AMOUNT: Final = re.compile(r"(\s+.{1,30}|(?:[¥￥]?\s*[0-9０-９.．,，-]|全
 NAME: Final = re.compile(r"[\s:：]+(.{1,60})")
 ALL: Final = ("全部", "all")
 SHOWN: Final = 5
-
-_YUAN = re.compile(r"[¥]?\s*([0-9]{1,7})(?:\.([0-9]{1,2}))?\s*(?:元|块)?")
-_REAL_NAME = re.compile(r"[\u3400-\u9fff·]{2,20}|[A-Za-z][A-Za-z .'-]{1,40}")
-
-
-def parse_yuan(text: str) -> int | None:
-    """Fen of an amount in yuan as people type it: 50, 50.5, ￥50.50, ５０元. None for anything else."""
-    match = _YUAN.fullmatch(unicodedata.normalize("NFKC", text).strip())
-    if match is None:
-        return None
-    return int(match[1]) * 100 + int((match[2] or "").ljust(2, "0"))
 
 
 def withdraw(visit: Visit, argument: str) -> Answer:
@@ -83,30 +71,18 @@ def progress(visit: Visit, _argument: str) -> Answer:
             n=number,
             amount=yuan(row.amount_fen),
             date=minute(row.requested_at),
-            state=state_text(words, row, visit.now),
+            state=progress_words.state_text(words, row, visit.now),
         )
         for number, row in enumerate(rows, start=1)
     ]
     return "\n\n".join([words("withdrawals.head", count=len(rows)), *lines])
 
 
-def state_text(words: Words, row: Withdrawal, now: datetime) -> str:
-    """Where a withdrawal is, in a sentence."""
-    facts = {"net": yuan(withdrawals.net_fen(row)), "reason": row.reason or ""}
-    if row.finished_at is not None:
-        facts["date"] = minute(row.finished_at)
-    if row.status == withdrawals.FAILED:
-        facts["reason"] = words.failure(row.reason or "")
-    waits = row.provider_state == withdrawals.WAITING and row.confirm_by is not None
-    if row.status == withdrawals.PAYING and waits and row.confirm_by and now < row.confirm_by:
-        return words("withdrawal.confirm", net=facts["net"], until=minute(row.confirm_by))
-    return words(f"withdrawal.{row.status}", **facts)
-
-
 def real_name(visit: Visit, argument: str) -> Answer:
     """实名 X: the name that WeChat Pay compares for large transfers. Kept encrypted, never shown again."""
-    name = unicodedata.normalize("NFKC", argument).strip()
-    if _REAL_NAME.fullmatch(name) is None:
+    try:
+        name = progress_words.real_name(argument)
+    except Invalid:
         return visit.words("real_name.help")
     account_id, openid = visit.account.id, visit.push.openid
 
@@ -150,31 +126,11 @@ def _accepted(words: Words, row: Withdrawal) -> str:
 
 
 def _refused(visit: Visit, error: DomainError, wanted: int | None = None) -> str:
-    """A kind sentence for each refusal; the facts come from the refusal itself."""
-    words, details = visit.words, error.details
-    if isinstance(error, NotEnough | NotFound):
-        return _not_enough(visit, wanted)
-    if isinstance(error, LimitReached):
-        if "per_day" in details:
-            return words("withdraw.per_day", count=details["per_day"])
-        return words("withdraw.day_sum", sum=yuan(details["day_sum_fen"]))
-    facts = {
-        name.removesuffix("_fen"): yuan(value)
-        for name, value in details.items()
-        if name.endswith("_fen")
-    }
-    return words(f"withdraw.{details['reason']}", **facts)
-
-
-def _not_enough(visit: Visit, wanted: int | None) -> str:
+    """A kind sentence for each refusal."""
     account_id, openid = visit.account.id, visit.push.openid
 
     def read(session: Session) -> int:
         member = members.find(session, account_id, openid)
         return 0 if member is None else withdrawals.available_of(session, member.id)
 
-    available = visit.read(read)
-    if available < 0:
-        return visit.words("earnings.debt", debt=yuan(-available))
-    facts = {"available": yuan(available), "amount": yuan(wanted or 0)}
-    return visit.words("withdraw.not_enough", **facts)
+    return progress_words.refusal_text(visit.words, error, visit.read(read), wanted or 0)

@@ -22,6 +22,8 @@ from domain.texts import LANGUAGES
 MODES: Final = ("plain", "compatible", "safe")
 BIND_POLICIES: Final = ("first_touch", "protected", "last_touch")
 DIGESTS: Final = ("off", "daily", "weekly")
+TERMS_LENGTH: Final = 5000
+CONTACT_LENGTH: Final = 100
 QUALIFICATIONS: Final = ("everyone", "approved", "first_order", "spent")
 
 PERMANENT_CODES: Final = 100_000
@@ -99,6 +101,9 @@ class Settings:
     message at `digest_hour`, Beijing's.
     quiet_from, quiet_until: Beijing's hours between which nothing is sent but withdrawals; equal means never.
     merge_seconds, merge_above: of more than so many messages of a kind within so long, the rest is merged; 0 never.
+    mask_names, hide_amounts: what a member's page shows of the people in their team.
+    consent_required: nobody promotes before they have agreed to `programme_terms` (empty: our wording).
+    support_contact: how people reach the merchant's staff, as the pages say it.
     """
 
     bind_existing: bool = True
@@ -140,6 +145,11 @@ class Settings:
     risk: dict[str, int] = field(default_factory=dict)
     permanent_pool: int = PERMANENT_CODES
     product_url: str = ""
+    mask_names: bool = True
+    hide_amounts: bool = False
+    consent_required: bool = False
+    programme_terms: str = ""
+    support_contact: str = ""
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Settings:
@@ -167,6 +177,8 @@ class Settings:
                 ("permanent_pool", made.permanent_pool <= PERMANENT_CODES),
                 ("product_url", _is_product_url(made.product_url)),
                 ("risk", _are_limits(made.risk)),
+                ("programme_terms", len(made.programme_terms) <= TERMS_LENGTH),
+                ("support_contact", len(made.support_contact) <= CONTACT_LENGTH),
                 ("withdraw_fee_bps", made.withdraw_fee_bps + made.withdraw_tax_bps < 10_000),
             )
             if not right

@@ -140,9 +140,11 @@ def by_scan(
     push_key: str,
     changes: Changes,
     now: datetime,
+    *,
+    reason: str = "scan",
 ) -> tuple[str | None, str | None]:
     """Bind `person`, whose row is locked, to the promoter behind a code; `found` is None for one that nobody knows,
-    `by_follow`: they came by subscribing.
+    `by_follow`: they came by subscribing; `reason` is what the history says ("scan", or "link" for a promoter's link).
 
     (referrer's name, None) when bound now, (None, reason) when refused, (None, None) for a code that binds nobody.
     The referrer hears at once; a refusal is recorded with its reason.
@@ -155,7 +157,7 @@ def by_scan(
         if refused is None:
             refused = set_referrer(
                 session, account.id, person, found.promoter_id,
-                scene_id=found.scene_id, reason="scan", actor="follower", changes=changes, now=now,
+                scene_id=found.scene_id, reason=reason, actor="follower", changes=changes, now=now,
             )  # fmt: skip
     if found is None or found.promoter_id is None or refused is not None:
         scene_id = None if found is None else found.scene_id

@@ -19,6 +19,7 @@ from domain import orders, rules
 from domain.bindings import display_name
 from domain.commissions import FROZEN, SETTLED
 from domain.db import Sql, from_db, maybe_from_db
+from domain.errors import NotFound
 from domain.models import Commission, Grade, Hold, Member, Order, OrderLine
 from domain.money import BPS, percent, share, yuan
 from domain.rules import RuleVersion, Share, Terms
@@ -69,6 +70,60 @@ def recent(session: Session, account_id: int, openid: str, limit: int) -> list[R
     ]  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Entry(Row):
+    """A commission as a page lists it. `friend` is whose order, or whose joining, paid it; `friend_id` None for one's
+    own or an unknown buyer's."""
+
+    friend_id: int | None
+    friend: str
+
+
+_ENTRIES = (
+    "SELECT c.id, c.kind, o.order_no, c.level, c.amount_fen - c.clawed_fen AS left_fen, c.amount_fen, c.status,"
+    " c.due_at, c.settled_at, c.created_at, h.id AS hold_id, f.id AS friend_id, f.nickname, f.code"
+    " FROM commission c LEFT JOIN orders o ON o.id = c.order_id LEFT JOIN hold h ON h.open_key = c.id"
+    " LEFT JOIN member f ON f.id = COALESCE(o.member_id, c.joined_member_id)"
+    " WHERE c.member_id = ? AND c.id < ?{status} ORDER BY c.id DESC LIMIT ?"
+)
+_OF_ALL = Sql(_ENTRIES.format(status=""))
+_OF_STATUS = Sql(_ENTRIES.format(status=" AND c.status = ?"))
+_NEWEST: Final = 2**62
+
+
+def entries(
+    session: Session,
+    member_id: int,
+    *,
+    status: str | None = None,
+    before_id: int | None = None,
+    limit: int = 20,
+) -> list[Entry]:
+    """A member's commissions, newest first, of one state or all; keyset page before `before_id`."""
+    first = _NEWEST if before_id is None else before_id
+    if status is None:
+        rows = _OF_ALL(session, member_id, first, limit)
+    else:
+        rows = _OF_STATUS(session, member_id, first, status, limit)
+    return [
+        Entry(
+            row.id, row.kind, row.order_no or "", row.level, int(row.left_fen or row.amount_fen), row.status,
+            maybe_from_db(row.due_at), maybe_from_db(row.settled_at), from_db(row.created_at), row.hold_id is not None,
+            row.friend_id if row.friend_id != member_id else None,
+            "" if row.friend_id is None else display_name(row.nickname, row.code),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def get(session: Session, member_id: int, commission_id: int) -> Explanation:
+    """The facts behind one of the member's commissions; `NotFound` for anybody else's."""
+    commission = session.get(Commission, commission_id)
+    if commission is None or commission.member_id != member_id:
+        raise NotFound("no such commission", commission=commission_id)
+    return explain(session, commission)
+
+
 def row_text(words: Words, number: int, row: Row) -> str:
     """Two lines of 明细."""
     values = {
@@ -81,6 +136,11 @@ def row_text(words: Words, number: int, row: Row) -> str:
         return words("commissions.registration_row", **values)
     level = words(f"level.{row.level}")
     return words("commissions.row", level=level, order_no=row.order_no, **values)
+
+
+def state_text(words: Words, row: Row) -> str:
+    """The state of a listed commission, with the date that matters to its owner."""
+    return _state(words, row.status, row.due_at, row.settled_at, row.held)
 
 
 def _state(

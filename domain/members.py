@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from domain import bindings, events, privacy, registrations, scenes
+from domain import bindings, events, privacy, referrals, registrations, scenes
 from domain.accounts import OpenAccount
 from domain.bindings import PAID_LEVELS, Found, Person, display_name
 from domain.db import UNIT, Sql, changed, is_duplicate, is_key, maybe_from_db, packed, to_db
@@ -190,6 +190,22 @@ def uplines(session: Session, member_id: int) -> list[tuple[int, Member]]:
     return [(level, member) for level, member in session.execute(query)]
 
 
+def newest_downline(
+    session: Session, member_id: int, level: int, *, before_id: int | None = None, limit: int = 20
+) -> list[Member]:
+    """Members of one level below, the latest to join first; keyset page before `before_id`."""
+    query = (
+        select(Member)
+        .join(Relation, Relation.descendant_id == Member.id)
+        .where(Relation.ancestor_id == member_id, Relation.level == level)
+        .order_by(Relation.descendant_id.desc())
+        .limit(limit)
+    )
+    if before_id is not None:
+        query = query.where(Relation.descendant_id < before_id)
+    return list(session.scalars(query))
+
+
 def downline(
     session: Session, member_id: int, level: int, *, after_id: int = 0, limit: int = 50
 ) -> list[Member]:
@@ -237,17 +253,26 @@ def follow(
     ):
         return Touch(person.id, person.name, repeated=True, scene=found)
     changes = Changes()
+    by_follow = is_new or not person.following
     referrer, refused = None, None
-    if scene_code:
-        by_follow = is_new or not person.following
-        referrer, refused = bindings.by_scan(
+    linked = bindings.look_up(session, account.id, referrals.take(session, account.id, openid, now))
+    if linked is not None:  # they opened that link before they scanned anything
+        referrer, _ = bindings.by_scan(
+            session, account, person, linked, by_follow, f"{push_key}-link", changes, now, reason="link"
+        )  # fmt: skip
+        _keep_source(session, person, linked, is_new)
+        person = _person(_PERSON_LOCKED(session, account.id, openid).one())
+    if scene_code and (linked is None or linked != found):
+        scanned, refused = bindings.by_scan(
             session, account, person, found, by_follow, push_key, changes, now
         )
-        _keep_source(session, person, found, is_new)
-        if referrer is not None and is_new:
-            _reward_registration(session, account, person, changes, now)
+        referrer = scanned or referrer
+    _keep_source(session, person, found, is_new)
+    if referrer is not None and is_new:
+        _reward_registration(session, account, person, changes, now)
     _set_following(session, person.id, True, created, changes)
     changes.write(session)
+    refused = None if referrer is not None else refused
     return Touch(
         person.id, person.name, is_new=is_new, referrer=referrer, refused=refused, scene=found
     )
@@ -351,6 +376,35 @@ def enter_code(
     return Touch(
         person.id, person.name, is_new=is_new, referrer=referrer, refused=refused, scene=found
     )
+
+
+def by_link(
+    session: Session,
+    account: OpenAccount,
+    openid: str,
+    *,
+    scene_code: str,
+    push_key: str,
+    now: datetime,
+) -> Touch | None:
+    """Somebody who is signed in opened a promoter's link: for a follower it is like scanning the code. None for
+    everybody else: nobody becomes a member by opening a page, their touch waits until they follow (referrals.py)."""
+    row = _PERSON_LOCKED(session, account.id, openid).one_or_none()
+    if row is None or not row.following:
+        referrals.remember(session, account, openid, scene_code, now)
+        return None
+    person, found = _person(row), bindings.look_up(session, account.id, scene_code)
+    if not events.record(
+        session, account.id, push_key, events.LINK, now,
+        member_id=person.id, scene_id=None if found is None else found.scene_id, detail=scene_code[:190],
+    ):  # fmt: skip
+        return Touch(person.id, person.name, repeated=True, scene=found)
+    changes = Changes()
+    referrer, refused = bindings.by_scan(
+        session, account, person, found, False, push_key, changes, now, reason="link"
+    )
+    changes.write(session)
+    return Touch(person.id, person.name, referrer=referrer, refused=refused, scene=found)
 
 
 def leave(

@@ -68,8 +68,9 @@ class Menu:
         }
 
 
-USUAL: Final = Menu(tuple(default_menu()))
-"""What a new account starts with."""
+def usual(pages: str = "") -> Menu:
+    """What a new account starts with; `pages` is where its pages are, empty for a menu without them."""
+    return Menu(tuple(default_menu(pages)))
 
 
 def parse(value: Any) -> Menu:
@@ -129,9 +130,9 @@ def get(session: Session, account_id: int, version: int) -> MenuVersion:
     return row
 
 
-def menu_of(row: MenuVersion | None) -> Menu:
-    """The menu of a version; the usual one before any was saved."""
-    return USUAL if row is None else parse(json.loads(row.menu))
+def menu_of(row: MenuVersion | None, pages: str = "") -> Menu:
+    """The menu of a version; the usual one, which leads to `pages`, before any was saved."""
+    return usual(pages) if row is None else parse(json.loads(row.menu))
 
 
 def history(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from typing import Final
 
 BPS: Final = 10_000
 """Basis points in a whole: 1000 bps are 10 %."""
+
+_YUAN: Final = re.compile(r"[¥]?\s*([0-9]{1,7})(?:\.([0-9]{1,2}))?\s*(?:元|块)?")
 
 
 def share(base_fen: int, rate_bps: int, share_bps: int = BPS) -> int:
@@ -29,9 +33,18 @@ def remaining_after_refund(
 
 
 def yuan(amount_fen: int) -> str:
-    """An amount for people: yuan(-1205) == '-12.05'. Display only; nothing ever parses it back."""
+    """An amount for people: yuan(-1205) == '-12.05'. Display only."""
     sign = "-" if amount_fen < 0 else ""
     return f"{sign}{abs(amount_fen) // 100}.{abs(amount_fen) % 100:02d}"
+
+
+def parse_yuan(text: str) -> int | None:
+    """Fen of an amount in yuan as people type it: 50, 50.5, ￥50.50, ５０元. None for anything else: an amount that
+    could mean two things is asked for again, never guessed."""
+    match = _YUAN.fullmatch(unicodedata.normalize("NFKC", text).strip())
+    if match is None:
+        return None
+    return int(match[1]) * 100 + int((match[2] or "").ljust(2, "0"))
 
 
 def percent(rate_bps: int) -> str:

@@ -127,6 +127,10 @@ _INSERT = Sql(
 )
 
 
+ERASED: Final = "{}"
+"""The parameters of a notice whose member had their personal data erased."""
+
+
 class News(NamedTuple):
     """One thing to tell one member; `key` is unique for ever, `params` are the named values of its text."""
 
@@ -161,11 +165,11 @@ def tell(session: Session, news: Sequence[News], now: datetime) -> None:
 
 
 def latest_of(session: Session, member_id: int, limit: int = 5) -> list[Notice]:
-    """The newest notices of a member."""
+    """The newest notices of a member; those of which nothing is left (privacy.py) have no sentence any more."""
     return list(
         session.scalars(
             select(Notice)
-            .where(Notice.member_id == member_id)
+            .where(Notice.member_id == member_id, Notice.params != ERASED)
             .order_by(Notice.id.desc())
             .limit(limit)
         )

@@ -13,9 +13,10 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 
-from sqlalchemy import LargeBinary, Table, delete, select, update
+from sqlalchemy import LargeBinary, Table, delete, func, select, update
 from sqlalchemy.orm import Session
 
+from domain import notices
 from domain.models import (
     Base,
     Identity,
@@ -38,7 +39,7 @@ ERASED: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "poster": frozenset({"fingerprint", "media_id"}),
         "promoter_application": frozenset({"message"}),
         "member_tag": frozenset({"state", "error"}),
-        # The inbox of the chat names friends.
+        # The inbox of the chat names friends; what is erased counts as read.
         "notice": frozenset({"params"}),
     }
 )  # fmt: skip
@@ -73,6 +74,7 @@ KEPT: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         },
         "campaign_recipient": {"state": "ours"},
         "subscription_credit": {"template_id": "the merchant's template"},
+        "consent": {"version": "which text was agreed to"},
         "notice": {"occasion": "ours", "notice_key": "ours"},
         "promoter_application": {"status": "ours", "decided_by": "staff", "reason": "staff's words"},
         "orders": {
@@ -110,19 +112,25 @@ KEPT: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
 )  # fmt: skip
 """Columns that stay, with the reason."""
 
-_IN_TABLES: Final = (Poster, MemberTag, Notice)
+_IN_TABLES: Final = (Poster, MemberTag)
 
 
 def erase(session: Session, member_id: int, *, closed: bool = False) -> None:
     """Erase a member's personal data; harmless twice. `closed`: their WeChat account is no more, so nothing may lead
     from another app to them either."""
-    values: dict[str, Any] = dict.fromkeys(ERASED["member"])
+    values: dict[str, Any] = {**dict.fromkeys(ERASED["member"]), "unread": False}
     if closed:
         values["unionid"] = None
         session.execute(delete(Identity).where(Identity.member_id == member_id))
     session.execute(update(Member).where(Member.id == member_id).values(**values))
     for table in _IN_TABLES:
         session.execute(delete(table).where(table.member_id == member_id))
+    # The rows stay: every commission has the notice that told of it, and the proof of the books looks.
+    session.execute(
+        update(Notice)
+        .where(Notice.member_id == member_id)
+        .values(params=notices.ERASED, read_at=func.coalesce(Notice.read_at, Notice.created_at))
+    )
     session.execute(
         update(PromoterApplication)
         .where(PromoterApplication.member_id == member_id)

@@ -56,12 +56,18 @@ def refusal(settings: Settings, status: str, promoter: str, bought: bool) -> str
     return NOT_QUALIFIED
 
 
+def spent_by(session: Session, member_ids: Collection[int]) -> dict[int, int]:
+    """What these members spent in fen, refunds taken off; who bought nothing is not in it. One statement."""
+    if not member_ids:
+        return {}
+    rows = _SPENT.among(session, (), sorted(set(member_ids)))
+    return {row.member_id: int(row.spent_fen) for row in rows}
+
+
 def spent_enough(session: Session, settings: Settings, member_ids: Collection[int]) -> set[int]:
     """Those of the members who have spent what the account asks, refunds taken off; one statement."""
-    if not member_ids:
-        return set()
-    rows = _SPENT.among(session, (), sorted(set(member_ids)))
-    return {row.member_id for row in rows if row.spent_fen >= settings.qualification_spent_fen}
+    enough = settings.qualification_spent_fen
+    return {one for one, spent in spent_by(session, member_ids).items() if spent >= enough}
 
 
 def is_qualified(session: Session, settings: Settings, member: Member) -> bool:

@@ -687,14 +687,18 @@ def available_of(session: Session, member_id: int) -> int:
     return session.scalar(query) or 0
 
 
-def of_member(session: Session, member_id: int, limit: int = 5) -> list[Withdrawal]:
-    """A member's withdrawals, newest first."""
+def of_member(
+    session: Session, member_id: int, limit: int = 5, *, before_id: int | None = None
+) -> list[Withdrawal]:
+    """A member's withdrawals, newest first; keyset page before `before_id`."""
     query = (
         select(Withdrawal)
         .where(Withdrawal.member_id == member_id)
         .order_by(Withdrawal.id.desc())
         .limit(limit)
     )
+    if before_id is not None:
+        query = query.where(Withdrawal.id < before_id)
     return list(session.scalars(query))
 
 

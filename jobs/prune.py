@@ -1,4 +1,4 @@
-"""What is forgotten: messages done and webhooks tried a month ago, nonces and sessions that nobody can use."""
+"""What is forgotten: messages done and webhooks tried a month ago, nonces, sessions and links of no use any more."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
-from domain import api_keys, campaigns, outbox, webhooks
+from domain import api_keys, campaigns, outbox, referrals, webhooks
+from domain import sessions as web_sessions
 from domain.campaigns.audience import month_of
 from domain.staff import lockout, sessions
 from jobs.process import Process, current
@@ -18,6 +19,8 @@ KEEP_MONTHS: Final = timedelta(days=62)
 """How many mass messages somebody was sent in a month matters in that month only."""
 KEEP_NONCES: Final = timedelta(hours=1)
 """A signature is good for five minutes either way; after that its nonce protects nothing."""
+KEEP_SESSIONS: Final = timedelta(days=1)
+"""After they have expired: a sign-in that is opened again is refused at once meanwhile."""
 
 
 def prune() -> int:
@@ -36,6 +39,8 @@ def prune_all(process: Process) -> int:
         lambda session: campaigns.prune_months(session, month),
         lambda session: sessions.prune(session, now),
         lambda session: lockout.prune(session, now),
+        lambda session: web_sessions.prune(session, now - KEEP_SESSIONS),
+        lambda session: referrals.prune(session, now - referrals.WAITS),
     )
     return sum(_until_none(process, forget) for forget in forgetting)
 

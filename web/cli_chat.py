@@ -58,7 +58,7 @@ def show_menu(slug: str, version: int | None) -> dict[str, Any]:
             if version
             else menus.newest(session, account_id)
         )
-        shown = menus.menu_of(row)
+        shown = platform_menus.menu_of(context(), account_of(session, slug), row)
         found = platform_menus.problems(session, account_id, shown)
         return {
             "version": row.version if row else 0,
@@ -125,7 +125,8 @@ def push_menu(slug: str, version: int | None) -> dict[str, Any]:
 def fetch_menu(slug: str) -> dict[str, Any]:
     """The menu that WeChat has."""
     opened = _opened(slug)
-    ours = context().database.read(lambda s: menus.menu_of(menus.newest(s, opened.id)))
+    newest = context().database.read(lambda s: menus.newest(s, opened.id))
+    ours = platform_menus.menu_of(context(), opened, newest)
     return platform_menus.fetch(context().platform(opened), ours).as_value()
 
 

@@ -16,6 +16,7 @@ from domain import menus, replies
 from domain.accounts import OpenAccount
 from domain.errors import DomainError
 from domain.menus import Conditional, Difference, Menu
+from domain.models import MenuVersion
 from wechat import api, conditional
 from wechat.client import PlatformClient
 from wechat.menu import MenuProblem, menu_problems
@@ -82,9 +83,14 @@ def fetch(client: PlatformClient, known: Menu | None = None) -> Menu:
     )  # fmt: skip
 
 
+def menu_of(context: Context, account: OpenAccount, row: MenuVersion | None) -> Menu:
+    """The menu of a version; before any was saved, the usual one with buttons that open the account's pages."""
+    return menus.menu_of(row, f"{context.settings.server.public_url}/m/{account.slug}")
+
+
 def compare(context: Context, account: OpenAccount) -> list[Difference]:
     """The version saved last against what WeChat has."""
-    ours = context.database.read(lambda session: menus.menu_of(menus.newest(session, account.id)))
+    ours = menu_of(context, account, context.database.read(lambda s: menus.newest(s, account.id)))
     return menus.diff(ours, fetch(context.platform(account), ours))
 
 
@@ -96,7 +102,7 @@ def push(
     Raises `MenuRefused` before anything is sent, `NotFound`, and what WeChat says. Conditional menus cannot be edited,
     so those from the first difference on are deleted and made again, in order. A push that broke off is repeated.
     """
-    row = context.database.transact(lambda session: _version(session, context, account.id, actor, version))  # fmt: skip
+    row = context.database.transact(lambda session: _version(session, context, account, actor, version))  # fmt: skip
     menu = menus.menu_of(row)
     found = context.database.read(lambda session: problems(session, account.id, menu))
     hard = [each for each in found if each.code not in WARNINGS]
@@ -119,14 +125,19 @@ def push(
 
 
 def _version(
-    session: Session, context: Context, account_id: int, actor: str, version: int | None
+    session: Session, context: Context, account: OpenAccount, actor: str, version: int | None
 ) -> Any:
     if version is not None:
-        return menus.get(session, account_id, version)
-    row = menus.newest(session, account_id)
+        return menus.get(session, account.id, version)
+    row = menus.newest(session, account.id)
     if row is None:
         row = menus.save(
-            session, account_id, menus.USUAL, after=0, actor=actor, now=context.clock.now()
+            session,
+            account.id,
+            menu_of(context, account, None),
+            after=0,
+            actor=actor,
+            now=context.clock.now(),
         )
     return row
 

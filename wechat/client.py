@@ -27,6 +27,8 @@ from wechat.errors import (
     WeChatError,
     refusal,
 )
+from wechat.jssdk import PATH as TICKET_PATH
+from wechat.jssdk import TicketService
 from wechat.quota import QuotaMeter
 from wechat.tokens import Token, TokenService
 from wechat.transport import POOL_SIZE, TIMEOUT, GuardedSession, Timeout, decoded
@@ -81,6 +83,9 @@ class PlatformClient(WeChatClient):
         self.tokens = TokenService(
             store, app_id, secret, self._http, self.api_base, clock=clock, meter=self.quota
         )
+        self.tickets = TicketService(
+            store, app_id, lambda: self.get(TICKET_PATH, params={"type": "jsapi"}), clock=clock
+        )
 
     @property
     def access_token(self) -> str:
@@ -94,6 +99,16 @@ class PlatformClient(WeChatClient):
     def download(self, url: str, **params: str) -> bytes:
         """The body behind `url` (on a configured host), fetched without a token."""
         return self._http.get(url, params=params).content
+
+    def ask(self, path: str, params: dict[str, str]) -> dict[str, Any]:
+        """GET `path` without the account's token: web login speaks for a visitor, not for the
+        account. Counted, guarded and refused like every other call.
+        """
+        self._count(path)
+        answer: dict[str, Any] = self._handle_result(
+            self._http.get(self.api_base + path, params=params), "GET", path, params=params
+        )
+        return answer
 
     def _request(self, method: str, url_or_endpoint: str, **kwargs: Any) -> dict[str, Any]:
         url = _url(

@@ -92,6 +92,7 @@ from domain.models.tree import (
     Move,
     Standing,
 )
+from domain.models.visits import Consent, LinkTouch, ProgrammeText, WebSession
 from domain.models.webhooks import Webhook, WebhookAttempt
 
 __all__ = [
@@ -117,6 +118,7 @@ __all__ = [
     "Code",
     "CodeDay",
     "Commission",
+    "Consent",
     "Daily",
     "Dispute",
     "DisputeNote",
@@ -130,6 +132,7 @@ __all__ = [
     "ImportedRow",
     "Instant",
     "Lease",
+    "LinkTouch",
     "LoginGuard",
     "MassMonth",
     "Member",
@@ -150,6 +153,7 @@ __all__ = [
     "PosterTemplate",
     "Posting",
     "Product",
+    "ProgrammeText",
     "PromoterApplication",
     "QrTicket",
     "Reconciliation",
@@ -179,6 +183,7 @@ __all__ = [
     "Task",
     "TextOverride",
     "Tree",
+    "WebSession",
     "Webhook",
     "WebhookAttempt",
     "Withdrawal",
@@ -195,5 +200,7 @@ APPEND_ONLY = (
     DisputeNote.__tablename__,
     GradeHistory.__tablename__,
     PermanentGrant.__tablename__,
+    ProgrammeText.__tablename__,
+    Consent.__tablename__,
 )
 """Tables whose rows the database itself refuses to change or delete (triggers of the first migration)."""

@@ -14,7 +14,7 @@ from alembic import op
 from migrations.types import ascii_key, instant
 
 revision = "0009"
-down_revision = "0007"
+down_revision = "0008"
 
 
 def upgrade() -> None:

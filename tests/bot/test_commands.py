@@ -17,6 +17,7 @@ from bot import known
 from bot.commands import COMMANDS
 from domain import (
     commissions,
+    consents,
     members,
     menu,
     notices,
@@ -258,6 +259,18 @@ def test_a_poster_is_announced_and_asked_for_once_a_push(chat: Chat) -> None:
     assert row.dedupe_key.startswith(f"poster-{member.id}-")
 
 
+def test_a_poster_waits_for_consent_where_the_account_wants_it(chat: Chat) -> None:
+    account = chat.add_account("rice", consent_required=True, programme_terms="如实介绍")
+    chat.follow("anna", slug="rice")
+    assert "同意推广规则" in chat.say("anna", "我的海报", slug="rice").text
+    chat.do(
+        lambda s: consents.agree(
+            s, account.id, members.get(s, account.id, "anna").id, "如实介绍", chat.context.clock.now()
+        )
+    )  # fmt: skip
+    assert "正在制作" in chat.say("anna", "我的海报", slug="rice").text
+
+
 def _keep_poster(chat: Chat, *, media_days: float = 2, ticket_days: float | None = 25) -> None:
     """anna's poster as the job leaves it; WeChat keeps the picture and the code for so many days."""
     now = chat.context.clock.now()
@@ -491,10 +504,11 @@ def test_media_gets_a_kind_word(chat: Chat) -> None:
 
 
 def test_every_key_of_the_default_menu_is_a_command() -> None:
-    buttons = menu.default_menu()
-    keys = {one["key"] for top in buttons for one in top.get("sub_button", [top])}
-    assert keys <= {command.name for command in COMMANDS}
-    assert menu_problems(buttons) == []
+    for buttons in (menu.default_menu(), menu.default_menu("https://wx.example.com/m/tea")):
+        leaves = [one for top in buttons for one in top.get("sub_button", [top])]
+        keys = {one["key"] for one in leaves if one["type"] == "click"}
+        assert keys <= {command.name for command in COMMANDS}
+        assert menu_problems(buttons) == []
 
 
 def test_help_names_every_command(chat: Chat) -> None:

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy.orm import Session
 
 from app import app_of
-from bot.withdrawals import parse_yuan
 from domain import accounts, commissions, members, proof, refunds, withdrawals
 from domain.models import Withdrawal
+from domain.money import parse_yuan
 from domain.refunds import Refunding
 from domain.withdrawals import ProviderNews, Terms
 from tests.bot.chat import Chat, text_xml

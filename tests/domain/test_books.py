@@ -11,9 +11,9 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from domain import audit, disputes, proof
+from domain import audit, consents, disputes, proof
 from domain.db import Database
-from domain.models import APPEND_ONLY, GradeHistory, WithdrawalApproval
+from domain.models import APPEND_ONLY, GradeHistory, PermanentGrant, WithdrawalApproval
 from tests.domain.world import World
 from tests.support.databases import Schemas
 
@@ -236,6 +236,12 @@ def _decide(session: Session, world: World) -> None:
         )
     )  # fmt: skip
     session.add(WithdrawalApproval(withdrawal_id=1, round=1, actor="staff/1", at=world.now))
+    session.add(
+        PermanentGrant(
+            account_id=world.account.id, number=1, scene_id=1, actor="staff/1", granted_at=world.now
+        )
+    )
+    consents.agree(session, world.account.id, 1, "the rules", world.now)
     session.flush()
 
 

@@ -52,7 +52,7 @@ def test_every_save_is_a_version_and_two_editors_do_not_overwrite_each_other(
     with pytest.raises(NotFound):
         database.transact(lambda s: menus.pushed(s, ACCOUNT + 1, 1, [], actor="x", now=NOW))
     assert menus.menu_of(rows[0]).buttons[0]["name"] == "乙"
-    assert menus.menu_of(None) == menus.USUAL
+    assert menus.menu_of(None) == menus.usual()
 
 
 @pytest.mark.parametrize(

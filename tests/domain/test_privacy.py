@@ -101,8 +101,11 @@ def test_leaving_erases_the_person_and_following_again_is_the_same_member(world:
             before.code,
             "u-1",
         )
-        for table in (Poster, MemberTag, Notice):
+        for table in (Poster, MemberTag):
             assert session.scalars(select(table).where(table.member_id == member_id)).all() == []
+        told = session.scalars(select(Notice).where(Notice.member_id == member_id)).all()
+        assert told
+        assert {(one.params, one.read_at is not None) for one in told} == {("{}", True)}
         asked = session.scalars(select(PromoterApplication)).one()
         assert asked.message is None
         assert session.scalars(select(Identity)).one().member_id == member_id

@@ -15,12 +15,18 @@ from domain import (
     code_stats,
     codes,
     commissions,
+    consents,
+    explain,
     ledger,
     members,
     notices,
     orders,
     outbox,
+    promoters,
+    referrals,
     refunds,
+    sessions,
+    withdrawals,
 )
 from domain.db import Database, Sql
 from domain.models import (
@@ -195,6 +201,14 @@ QUERIES: dict[str, Ask] = {
         s, a.id, "frozen", "2026-03-01 09:00:00", 5
     ).all(),
     "commissions of a member": lambda s, a: commissions.of_member(s, 7, before_id=2_000),
+    "a page of commissions": lambda s, a: explain.entries(s, 7, before_id=2_000),
+    "a page of commissions of one state": lambda s, a: explain.entries(s, 7, status="frozen"),
+    "the latest people of one level": lambda s, a: members.newest_downline(s, 5, 2, before_id=540),
+    "what the people of a page spent": lambda s, a: promoters.spent_by(s, [5, 6, 7]),
+    "withdrawals of a member": lambda s, a: withdrawals.of_member(s, 7, before_id=2_000),
+    "who is signed in": lambda s, a: sessions.find(s, a.id, "t" * 43, LATER),
+    "a link that waits": lambda s, a: referrals.take(s, a.id, "o-7", LATER),
+    "what a member agreed to": lambda s, a: consents.find(s, 7, "text"),
     "commissions of an order": lambda s, a: commissions.of_order(s, 7),
     "statement of a member": lambda s, a: ledger.statement(s, 7, before_id=2_000),
     "inbox of a member": lambda s, a: notices.latest_of(s, 7),

@@ -72,13 +72,25 @@ def key_pair() -> tuple[str, str]:
 
 @dataclass
 class Door:
-    """Our web server's door. While it is shut, notices are kept and refused, so that a test can deliver them."""
+    """Our web server's door. While it is shut, notices are kept and refused, so that a test can deliver them.
+    `inside`: how many requests are being answered."""
 
     app: WSGIApplication
     is_shut: bool = False
     kept: list[dict[str, Any]] = field(default_factory=list)
+    inside: int = 0
+    _counting: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        with self._counting:
+            self.inside += 1
+        try:
+            return self._let_in(environ, start_response)
+        finally:
+            with self._counting:
+                self.inside -= 1
+
+    def _let_in(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if not self.is_shut:
             return self.app(environ, start_response)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
@@ -265,9 +277,10 @@ class Paying:
 
 @contextmanager
 def open_paying(
-    folder: Path, database: Database, redis_url: str, simulator: Simulator
+    folder: Path, database: Database, redis_url: str, simulator: Simulator, **more: str
 ) -> Generator[Paying]:
-    """An account with a funded merchant; the simulator is reset, and notices reach our own notify address."""
+    """An account with a funded merchant; the simulator is reset, and notices reach our own notify address. `more` are
+    other settings as the environment names them (`BANYAN_WECHAT__JSSDK_URL="…"`)."""
     simulator.post("/_sim/reset")
     simulator.post("/_sim/clock", offset_seconds=0)
     port = free_port()
@@ -283,6 +296,7 @@ def open_paying(
             f"BANYAN_{name.upper().replace('.', '__')}": url
             for name, url in simulator.settings.items()
         },
+        **more,
     }
     context = open_context(load_settings(environ))
     process = Process(context, connect(redis_url))

@@ -278,7 +278,10 @@ def test_the_menu_is_pushed_to_wechat(
         name="tea", mode="safe", callback_url="http://127.0.0.1:9/wechat/tea",
     )  # fmt: skip
     pushed = done(runner_with_wechat.invoke(args=["menu", "push", "--account", "tea"]))
-    assert (pushed["account"], pushed["menu"]) == ("tea", default_menu())
+    assert (pushed["account"], pushed["menu"]) == (
+        "tea",
+        default_menu("http://127.0.0.1:8160/m/tea"),
+    )
     shown = simulator.get("/_sim/menu", account=account.app_id)
     assert default_menu()[-1]["name"] in json.dumps(shown, ensure_ascii=False)
 

@@ -122,7 +122,7 @@ def test_a_menu_that_wechat_would_refuse_is_saved_but_not_pushed(shell: Shell) -
 
 
 def test_a_fresh_account_pushes_the_usual_menu_as_its_first_version(shell: Shell) -> None:
-    assert done(shell("menu", "push"))["menu"] == default_menu()
+    assert done(shell("menu", "push"))["menu"] == default_menu("http://127.0.0.1:8160/m/tea")
     assert done(shell("menu", "show"))["version"] == 1
 
 

@@ -13,7 +13,18 @@ from flask import render_template, request
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from domain import events, explain, grades, members, moves, promoters, risk, statements, texts
+from domain import (
+    events,
+    explain,
+    grades,
+    members,
+    moves,
+    notices,
+    promoters,
+    risk,
+    statements,
+    texts,
+)
 from domain.errors import NotFound
 from domain.members import Summary
 from domain.models import (
@@ -400,8 +411,8 @@ NOTICES = Listing(
 
 @page("/members/<int:member_id>/notices", allow=Permission.MEMBERS_READ)
 def member_notices(visit: Visit, member_id: int) -> Answer:
-    """What a member was told."""
-    query = select(Notice).where(Notice.member_id == member_id)
+    """What a member was told, as long as it is kept."""
+    query = select(Notice).where(Notice.member_id == member_id, Notice.params != notices.ERASED)
     return _answer(visit, member_id, NOTICES, query, "member_notices")
 
 

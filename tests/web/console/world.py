@@ -13,9 +13,18 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from domain import audit, orders, staff, tasks
+from domain import api_keys, audit, campaigns, orders, outbox, staff, tasks, webhooks
 from domain.accounts import OpenAccount
-from domain.models import Commission, Member, Staff
+from domain.models import (
+    ApiKey,
+    Commission,
+    Member,
+    Order,
+    Outbox,
+    Staff,
+    WebhookAttempt,
+    Withdrawal,
+)
 from domain.orders import Buyer, PaidLine, PaidOrder
 from domain.staff import sessions
 from tests.web.conftest import Merchant
@@ -69,6 +78,38 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
         session, account.id, actor=SCRIPT, action="rebind", subject="member/1",
         before={"name": FORMULA}, after={"name": OVERRIDE}, now=now,
     )  # fmt: skip
+    sold = session.scalars(select(Order.id).where(Order.account_id == account.id)).one()
+    asked = Withdrawal(
+        account_id=account.id, member_id=world.member_ids["child"], payout_no=f"W{account.id}", client_token="t",
+        method="offline", amount_fen=1_000, status="requested", reason=SCRIPT, requested_at=now,
+    )  # fmt: skip
+    session.add(asked)
+    made = campaigns.create(
+        session, account, name=f"{SCRIPT}{OVERRIDE}", channel="mass", content={"kind": "text", "text": SCRIPT},
+        audience={}, files={}, actor=SCRIPT, now=now,
+    )  # fmt: skip
+    outbox.put_once(
+        session,
+        outbox.Message(
+            account.id, outbox.PROFILE, f"hostile-{account.id}", {"openid": SCRIPT}, now
+        ),
+        now,
+    )
+    message = session.scalars(select(Outbox).where(Outbox.account_id == account.id)).first()
+    assert message is not None
+    message.last_error = f"{SCRIPT}{OVERRIDE}{FORMULA}"
+    hook, _ = webhooks.add(
+        session, merchant.context.keyring, account.id, url="https://shop.example/x", now=now
+    )
+    webhooks.note_attempt(
+        session,
+        WebhookAttempt(
+            webhook_id=hook.id, outbox_id=1, event="member.bound", delivery_key="k", at=now, took_ms=1, error=FORMULA
+        ),
+    )  # fmt: skip
+    api_keys.add(session, merchant.context.keyring, account.id, now=now)
+    key_id = session.scalars(select(ApiKey.id).where(ApiKey.account_id == account.id)).first()
+    session.flush()
     work = tasks.start(session, account.id, "books", actor="staff:anna", now=now)
     earned = session.scalars(
         select(Commission.id).where(Commission.account_id == account.id)
@@ -80,4 +121,10 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
         "session_id": signed_in.id,
         "audit_id": note,
         "task_id": work.id,
+        "order_id": sold,
+        "withdrawal_id": asked.id,
+        "campaign_id": made.id,
+        "outbox_id": message.id,
+        "webhook_id": hook.id,
+        "api_key_id": key_id,
     }
