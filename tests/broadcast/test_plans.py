@@ -20,6 +20,7 @@ from domain.models import (
     Campaign,
     CampaignBatch,
     CampaignClick,
+    CampaignOrder,
     CampaignRecipient,
     Commission,
     Order,
@@ -95,6 +96,11 @@ def _history(world: Any, ids: list[int]) -> None:
         for one in orders
     ]  # fmt: skip
     world.do(lambda s: s.execute(insert(Commission), earned))
+    named = [
+        {"account_id": world.account.id, "campaign_id": 1000 + n % 60, "order_id": one, "at": START}
+        for n, one in enumerate(orders[:600])
+    ]
+    world.do(lambda s: s.execute(insert(CampaignOrder), named))
 
 
 def _boundary(session: Session) -> None:
