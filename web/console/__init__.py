@@ -32,6 +32,8 @@ PAGES: Final = (
     "trade",
     "withdrawals",
     "broadcasts",
+    "programme",
+    "watching",
     "delivery",
     "people",
     "changes",

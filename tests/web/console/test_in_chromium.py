@@ -27,6 +27,22 @@ PAGES = (
     "commissions/1",
     "staff",
     "changes",
+    "orders",
+    "orders/1",
+    "commissions",
+    "withdrawals",
+    "withdrawals/1",
+    "rules",
+    "products",
+    "risk",
+    "disputes",
+    "books",
+    "broadcasts",
+    "broadcasts/new",
+    "broadcasts/1",
+    "messages",
+    "api-keys",
+    "webhooks",
 )
 
 

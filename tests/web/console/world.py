@@ -7,13 +7,25 @@ have written is hostile.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from domain import api_keys, audit, campaigns, orders, outbox, staff, tasks, webhooks
+from domain import (
+    api_keys,
+    audit,
+    campaigns,
+    disputes,
+    orders,
+    outbox,
+    products,
+    staff,
+    tasks,
+    webhooks,
+)
 from domain.accounts import OpenAccount
 from domain.models import (
     ApiKey,
@@ -21,6 +33,7 @@ from domain.models import (
     Member,
     Order,
     Outbox,
+    RiskSignal,
     Staff,
     WebhookAttempt,
     Withdrawal,
@@ -78,6 +91,22 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
         session, account.id, actor=SCRIPT, action="rebind", subject="member/1",
         before={"name": FORMULA}, after={"name": OVERRIDE}, now=now,
     )  # fmt: skip
+    odd = RiskSignal(
+        account_id=account.id, signal_key=f"s-{account.id}", kind="churn", member_id=world.member_ids["child"],
+        evidence=json.dumps({"name": f"{SCRIPT}{OVERRIDE}"}), holds=False, status="open", raised_at=now, expires_at=now,
+    )  # fmt: skip
+    session.add(odd)
+    objection = disputes.open_or_add(
+        session,
+        account,
+        "parent",
+        f"{SCRIPT}{OVERRIDE}{FORMULA}",
+        push_key=f"d-{account.id}",
+        now=now,
+    )
+    thing = products.put(
+        session, account, "T-1", name=f"{SCRIPT}{OVERRIDE}{FORMULA}", price_fen=1, now=now
+    )
     sold = session.scalars(select(Order.id).where(Order.account_id == account.id)).one()
     asked = Withdrawal(
         account_id=account.id, member_id=world.member_ids["child"], payout_no=f"W{account.id}", client_token="t",
@@ -122,6 +151,9 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
         "audit_id": note,
         "task_id": work.id,
         "order_id": sold,
+        "signal_id": odd.id,
+        "dispute_id": objection.dispute.id,
+        "product_id": thing.id,
         "withdrawal_id": asked.id,
         "campaign_id": made.id,
         "outbox_id": message.id,
