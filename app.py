@@ -15,6 +15,7 @@ import web.cli_campaigns
 import web.cli_chat
 import web.cli_codes
 import web.cli_data
+import web.cli_notices  # adds to the groups of web.cli
 import web.cli_promotion
 import web.cli_tree
 import web.cli_webhooks

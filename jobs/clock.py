@@ -36,6 +36,7 @@ from jobs.queues import (
     SETTLE,
     TAGS,
     TASKS,
+    TEMPLATES,
     Errand,
     connect,
     ring,
@@ -94,6 +95,7 @@ def doorbells(context: Context) -> list[Tick]:
         Tick("proof", 600, lambda: prove_daily(context)),
         Tick("renew-codes", 600, bell(RENEW)),
         Tick("count-codes", 300, bell(COUNT)),
+        Tick("templates", 6 * 3600, bell(TEMPLATES)),
         Tick("prune", 600, bell(PRUNE)),
         Tick("alive", alive.EVERY_SECONDS, lambda: alive.say(context.redis, "clock")),
     ]
