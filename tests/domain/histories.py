@@ -32,6 +32,7 @@ from domain import (
 )
 from domain.db import Database
 from domain.errors import DomainError
+from domain.members import Touch
 from domain.models import Commission, Dispute, Hold, Member, Order, Withdrawal
 from domain.refunds import Refunding
 from domain.rules import Terms
@@ -294,7 +295,7 @@ class Driver:
                 session, world.account, name, scene_code=code, created=int(at.timestamp()), push_key=key,
                 now=world.now,
             )  # fmt: skip
-            return "ok" if touch.referrer is None else "bound"
+            return _welcome(session, world, touch)
 
         return Verb(
             f"{name} follows by {by}", real, lambda shop: shop.follow(name, by, at, self.world.now)
@@ -322,9 +323,11 @@ class Driver:
             touch = members.scan(
                 session, world.account, name, scene_code=code, created=int(at.timestamp()), push_key=key, now=world.now
             )  # fmt: skip
-            return "ok" if touch.referrer is None else "bound"
+            return _welcome(session, world, touch)
 
-        return Verb(f"{name} scans {by}", real, lambda shop: shop.scan(name, by, at))
+        return Verb(
+            f"{name} scans {by}", real, lambda shop: shop.scan(name, by, at, self.world.now)
+        )
 
     def _any_leave(self) -> Verb:
         """Now, or a push that comes seconds, hours or days late."""
@@ -641,6 +644,13 @@ NAIVE_ACTS: dict[str, Callable[[Shop, str, datetime], str]] = {
     "give up": Shop.give_up,
     "no such bill": Shop.no_such_bill,
 }
+
+
+def _welcome(session: Session, world: World, touch: Touch) -> str:
+    """What the door does in the transaction of a follow or scan: orders that waited for this person find them."""
+    member = session.get_one(Member, touch.member_id)
+    orders.attach_waiting(session, world.account, member, world.now)
+    return "ok" if touch.referrer is None else "bound"
 
 
 def _by_order(rows: Sequence[tuple[Any, ...]]) -> dict[str, list[tuple[int, int]]]:

@@ -141,14 +141,16 @@ class Shop:
         person.first_follow = person.first_follow or at
         person.first_follow = min(person.first_follow, at)
         self._turn(person, True, at)
+        self.attach(name, now)
         return "bound" if bound else OK
 
-    def scan(self, name: str, by: str, at: datetime) -> str:
+    def scan(self, name: str, by: str, at: datetime, now: datetime) -> str:
         new = name not in self.people
         person = self.people.setdefault(name, Person())
         bound = self._scan(name, by)
         if new:
             self._turn(person, True, at)
+        self.attach(name, now)
         return "bound" if bound else OK
 
     def _scan(self, name: str, by: str) -> bool:
