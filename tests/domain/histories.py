@@ -87,7 +87,8 @@ QUESTIONS = {
         " WHERE r.status = 'parked' ORDER BY r.id, l.line_no"
     ),
     "withdrawals": (
-        "SELECT w.client_token, m.openid, w.amount_fen, w.status, w.round FROM withdrawal w"
+        "SELECT w.client_token, m.openid, w.amount_fen, w.status, w.round,"
+        " w.giving_up_at IS NOT NULL FROM withdrawal w"
         " JOIN member m ON m.id = w.member_id"
     ),
 }
@@ -225,7 +226,7 @@ class Driver:
                 for row in rows["people"]
             },
             "parked": _by_order(rows["parked"]),
-            "withdrawals": {row[0]: row[1:] for row in rows["withdrawals"]},
+            "withdrawals": {row[0]: (*row[1:5], bool(row[5])) for row in rows["withdrawals"]},
         }  # fmt: skip
 
     # --- alone ------------------------------------------------------------------------------------------------------

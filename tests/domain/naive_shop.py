@@ -549,7 +549,7 @@ class Shop:
                 for no, waiting in self.parked.items()
             },
             "withdrawals": {
-                token: (one.name, one.amount, one.status, one.round)
+                token: (one.name, one.amount, one.status, one.round, one.giving_up_at is not None)
                 for token, one in self.withdrawals.items()
             },
         }
