@@ -544,6 +544,10 @@ class Shop:
                 )
                 for name, one in self.people.items()
             },
+            "orders": {
+                no: ("paid" if one.completed_at is None else "completed", one.above is not None)
+                for no, one in self.orders.items()
+            },
             "parked": {
                 no: [one for lines in waiting for one in sorted(lines.items())]
                 for no, waiting in self.parked.items()
