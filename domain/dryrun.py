@@ -1,8 +1,9 @@
 """试算: what a past period would have cost under a draft rule, and what stayed with the merchant. Writes nothing.
 
 Orders are replayed one after another from their own snapshots, lines and refunds, against the rule that was in force
-and against the draft; both through the same `plan` that pays. Sums per member are spilled to a private temporary file,
-so memory does not grow with the period or with the number of earners.
+and against the draft; both through the same `plan` that pays. Who may earn is what the snapshot says, or, for a draft
+with another qualification of promoters, what it would have been when each order was paid. Sums per member are spilled
+to a private temporary file, so memory does not grow with the period or with the number of earners.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from domain import rules
+from domain import promoters, rules
+from domain.accounts import Settings
 from domain.bindings import display_name
 from domain.db import Sql, from_db, to_db
 from domain.models import Member
@@ -43,6 +46,7 @@ class Replayed:
     """A paid order as it was planned; `refunded_fen` by line number, `rule_id` the version in force then."""
 
     order_id: int
+    paid_at: datetime
     buyer_id: int | None
     rule_id: int | None
     uplines: Sequence[Upline]
@@ -73,7 +77,8 @@ def replay(
             lines[line.order_id].append(line)
         for row in rows:
             yield Replayed(
-                row.id, row.member_id, row.rule_id, uplines_in(row.uplines), own_in(row.uplines, row.member_id),
+                row.id, from_db(row.paid_at), row.member_id, row.rule_id, uplines_in(row.uplines),
+                own_in(row.uplines, row.member_id),
                 [PlanLine(line.line_no, line.paid_fen, _terms(line.terms)) for line in lines[row.id]],
                 {line.line_no: line.refunded_fen for line in lines[row.id]},
             )  # fmt: skip
@@ -138,6 +143,87 @@ def _goods(order: Replayed) -> int:
     return sum(line.base_fen for line in order.lines) - sum(order.refunded_fen.values())
 
 
+# --- another qualification ------------------------------------------------------------------------------------------
+
+ASSUMES: Final = (
+    "somebody who was suspended when an order was paid stays without commission",
+    "an approval counts from the decision on the application; one without an application, as if it had always been",
+    "earlier purchases count by when they were paid, less all that was refunded of them until today",
+)
+"""What the data do not tell about the past, for who reads the result."""
+
+_PURCHASES = Sql(
+    "SELECT id, member_id, paid_at, paid_fen - refunded_fen AS kept_fen FROM orders"
+    " WHERE status IN ('paid', 'completed') AND paid_at < ? AND member_id IN (??) ORDER BY member_id, paid_at, id"
+)
+_PROMOTERS = Sql("SELECT id, promoter FROM member WHERE id IN (??)")
+_DECIDED = Sql(
+    "SELECT member_id, MIN(decided_at) AS at FROM promoter_application"
+    " WHERE status = 'approved' AND member_id IN (??) GROUP BY member_id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """What some members had bought and when they were approved: what a qualification asks about."""
+
+    purchases: dict[int, list[tuple[datetime, int, int]]]
+    approved_from: dict[int, datetime | None]
+
+    @classmethod
+    def of(cls, session: Session, orders: Sequence[Replayed]) -> _Past:
+        """Of everybody who could earn by these orders; three statements."""
+        ids = {one.member_id for order in orders for one in _chain(order)}
+        until = max(order.paid_at for order in orders)
+        purchases: dict[int, list[tuple[datetime, int, int]]] = defaultdict(list)
+        for row in _PURCHASES.among(session, (to_db(until),), sorted(ids)):
+            purchases[row.member_id].append((from_db(row.paid_at), row.id, row.kept_fen))
+        decided = {
+            row.member_id: from_db(row.at) for row in _DECIDED.among(session, (), sorted(ids))
+        }
+        people = _PROMOTERS.among(session, (), sorted(ids))
+        approved = [row.id for row in people if row.promoter == promoters.APPROVED]
+        return cls(purchases, {member_id: decided.get(member_id) for member_id in approved})
+
+    def judged(self, settings: Settings, order: Replayed, one: Upline) -> Upline:
+        """This earner as the account's settings would have judged them when the order was paid."""
+        if one.refusal == rules.SUSPENDED:
+            return one
+        earlier = [
+            kept
+            for paid_at, order_id, kept in self.purchases.get(one.member_id, ())
+            if (paid_at, order_id) < (order.paid_at, order.order_id)
+        ]
+        since = self.approved_from.get(one.member_id)
+        approved = one.member_id in self.approved_from and (since is None or since <= order.paid_at)
+        refusal = promoters.refusal(
+            settings, "active", promoters.APPROVED if approved else "", bool(earlier)
+        )
+        by_spending = settings.qualification == promoters.BY_SPENDING
+        if refusal and by_spending and sum(earlier) >= settings.qualification_spent_fen and earlier:
+            refusal = ""
+        return replace(one, refusal=refusal)
+
+
+def _chain(order: Replayed) -> list[Upline]:
+    return [*order.uplines, *([order.own] if order.own is not None else [])]
+
+
+def _requalified(
+    session: Session, settings: Settings | None, orders: Sequence[Replayed]
+) -> Iterator[Replayed]:
+    """The orders as they would have been snapshotted under these settings; None leaves the snapshots alone."""
+    if settings is None or not orders:
+        yield from orders
+        return
+    past = _Past.of(session, orders)
+    for order in orders:
+        own = None if order.own is None else past.judged(settings, order, order.own)
+        yield replace(
+            order, own=own, uplines=[past.judged(settings, order, one) for one in order.uplines]
+        )
+
+
 # --- the dry run ----------------------------------------------------------------------------------------------------
 
 
@@ -153,8 +239,11 @@ class _PerMember:
         )
         self._buffer: dict[int, list[int]] = {}
 
-    def add(self, member_id: int, now_fen: int, draft_fen: int) -> None:
-        row = self._buffer.setdefault(member_id, [0, 0])
+    def earn(self, one: Share, now_fen: int, draft_fen: int) -> None:
+        """Count a share for whoever earns it."""
+        if one.member_id is None:
+            return
+        row = self._buffer.setdefault(one.member_id, [0, 0])
         row[0] += now_fen
         row[1] += draft_fen
         if len(self._buffer) >= 20 * CHUNK:
@@ -197,29 +286,34 @@ def run(
     since: datetime,
     until: datetime,
     top: int = 10,
+    qualification: Settings | None = None,
 ) -> dict[str, Any]:
     """Replay a period under a draft (`rules.draft`): what it would have cost beside what it did, by level, as a share
     of the goods value, the `top` members who win and who lose, and the house account of both. For JSON.
 
-    `session` should be a snapshot. Uplines, grades and refusals are those of the orders' own snapshots, and a product's
-    own terms go before the draft as they go before any rule.
+    `session` should be a snapshot. Uplines and grades are those of the orders' own snapshots, and a product's own terms
+    go before the draft as they go before any rule. Who may earn is what the snapshots say; with `qualification` the
+    draft asks instead what these settings would have said then, and `assumes` names what the data do not tell.
     """
     now, then = Cost(), Cost()
     goods_fen, number = 0, 0
     members = _PerMember()
     try:
-        for order in replay(session, account_id, since, until):
-            version = None if order.rule_id is None else rules.get_version(session, order.rule_id)
-            number += 1
-            goods_fen += _goods(order)
-            for one, left in order.shares(version):
-                now.add(one, left)
-                if one.member_id is not None:
-                    members.add(one.member_id, left, 0)
-            for one, left in order.shares(draft):
-                then.add(one, left)
-                if one.member_id is not None:
-                    members.add(one.member_id, 0, left)
+        orders = replay(session, account_id, since, until)
+        while chunk := list(islice(orders, CHUNK)):
+            drafted = _requalified(session, qualification, chunk)
+            for order, other in zip(chunk, drafted, strict=True):
+                version = (
+                    None if order.rule_id is None else rules.get_version(session, order.rule_id)
+                )
+                number += 1
+                goods_fen += _goods(order)
+                for one, left in order.shares(version):
+                    now.add(one, left)
+                    members.earn(one, left, 0)
+                for one, left in other.shares(draft):
+                    then.add(one, left)
+                    members.earn(one, 0, left)
         counts = members.counts()
         winners = members.first("draft - now DESC", "draft > now", top)
         losers = members.first("draft - now", "draft < now", top)
@@ -232,6 +326,8 @@ def run(
         "margin_fen": {"now": goods_fen - now.paid_fen, "draft": goods_fen - then.paid_fen},
         **{f"{name}_count": count for name, count in counts.items()},
         "winners": _named(session, winners), "losers": _named(session, losers),
+        "qualification": "snapshots" if qualification is None else qualification.qualification,
+        "assumes": [] if qualification is None else list(ASSUMES),
     }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -51,6 +52,12 @@ until_option = click.option("--until", type=Instant(), help="Orders paid before;
     "--self-purchase/--no-self-purchase", default=None, help="As the account has it without it."
 )
 @click.option("--top", default=10, show_default=True, type=click.IntRange(0, 1000))
+@click.option(
+    "--qualification",
+    type=click.Choice(accounts.QUALIFICATIONS),
+    help="Who would have earned; as it was without it.",
+)
+@click.option("--qualification-spent-fen", "spent_fen", default=0, help="For spent.")
 @form
 def dry_run(
     slug: str,
@@ -58,6 +65,8 @@ def dry_run(
     until: datetime | None,
     self_purchase: bool | None,
     top: int,
+    qualification: str | None,
+    spent_fen: int,
     **given: Any,
 ) -> dict[str, Any]:
     """What a past period would have cost under these terms, and who would gain and lose. Writes nothing."""
@@ -70,7 +79,14 @@ def dry_run(
             max_total_bps=settings.max_total_bps, depth=row.depth, self_purchase=own, effective_at=since,
             **terms_of(given),
         )  # fmt: skip
-        return dryrun.run(session, row.id, draft, since=since, until=end, top=top)
+        policy = None
+        if qualification is not None:
+            policy = replace(
+                settings, qualification=qualification, qualification_spent_fen=spent_fen
+            )
+        return dryrun.run(
+            session, row.id, draft, since=since, until=end, top=top, qualification=policy
+        )
 
 
 @rule.command("house")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import IO, Any, Final
 
 import click
@@ -9,8 +11,9 @@ from flask.cli import AppGroup
 from sqlalchemy.orm import Session
 
 from domain import accounts, merchants, withdrawals
+from domain.accounts import OpenAccount
 from domain.models import Withdrawal
-from web.cli import ACTOR, Failed, account_option, form
+from web.cli import ACTOR, Failed, account_of, account_option, form
 from web.current import context
 from wechat import pay
 from wechat.errors import OutcomeUnknown
@@ -109,58 +112,66 @@ def list_withdrawals(
     return {"withdrawals": context().database.read(read)}
 
 
-@withdrawal.command("approve")
-@account_option
-@click.argument("number", type=int, metavar="ID")
-@by_option
-@form
-def approve(slug: str, number: int, actor: str) -> dict[str, Any]:
+Act = Callable[..., dict[str, Any]]
+
+
+def decision(name: str, *options: Callable[[Any], Any]) -> Callable[[Act], Act]:
+    """`flask withdrawal NAME --account S ID --by WHO` and the options: the function does it in one transaction, called
+    with the session, the account, the id, the actor, the time and what the options gave; its answer is printed."""
+
+    def register(act: Act) -> Act:
+        @wraps(act)
+        def run(slug: str, number: int, actor: str, **given: Any) -> dict[str, Any]:
+            now = context().clock.now()
+            return context().database.transact(
+                lambda session: act(
+                    session, account_of(session, slug), number, actor=actor, now=now, **given
+                )
+            )
+
+        command: Any = form(run)
+        number = click.argument("number", type=int, metavar="ID")
+        for option in (account_option, number, by_option, *options):
+            command = option(command)
+        withdrawal.command(name)(command)
+        return act
+
+    return register
+
+
+@decision("approve")
+def approve(session: Session, account: OpenAccount, number: int, **how: Any) -> dict[str, Any]:
     """One person's yes; above the account's second limit it takes two different people."""
-    now = context().clock.now()
-
-    def decide(session: Session) -> dict[str, Any]:
-        account = accounts.unseal(accounts.get(session, slug), context().keyring)
-        return _shown(withdrawals.approve(session, account, number, actor=actor, now=now))
-
-    return context().database.transact(decide)
+    return _shown(withdrawals.approve(session, account, number, **how))
 
 
-@withdrawal.command("reject")
-@account_option
-@click.argument("number", type=int, metavar="ID")
-@click.option("--reason", required=True, help="The member reads it.")
-@by_option
-@form
-def reject(slug: str, number: int, reason: str, actor: str) -> dict[str, Any]:
+@decision("reject", click.option("--reason", required=True, help="The member reads it."))
+def reject(session: Session, account: OpenAccount, number: int, **how: Any) -> dict[str, Any]:
     """A person's no; the money is available again."""
-    now = context().clock.now()
-
-    def decide(session: Session) -> dict[str, Any]:
-        account = accounts.unseal(accounts.get(session, slug), context().keyring)
-        return _shown(
-            withdrawals.reject(session, account, number, actor=actor, reason=reason, now=now)
-        )
-
-    return context().database.transact(decide)
+    return _shown(withdrawals.reject(session, account, number, **how))
 
 
-@withdrawal.command("pay-offline")
-@account_option
-@click.argument("number", type=int, metavar="ID")
-@click.option("--proof", required=True, help="The receipt's number or address.")
-@by_option
-@form
-def pay_offline(slug: str, number: int, proof: str, actor: str) -> dict[str, Any]:
+@decision(
+    "pay-offline", click.option("--proof", required=True, help="The receipt's number or address.")
+)
+def pay_offline(session: Session, account: OpenAccount, number: int, **how: Any) -> dict[str, Any]:
     """An approved withdrawal was paid by bank."""
-    now = context().clock.now()
+    return _shown(withdrawals.pay_offline(session, account, number, **how))
 
-    def pay_it(session: Session) -> dict[str, Any]:
-        account = accounts.unseal(accounts.get(session, slug), context().keyring)
-        return _shown(
-            withdrawals.pay_offline(session, account, number, actor=actor, proof=proof, now=now)
-        )
 
-    return context().database.transact(pay_it)
+@decision("give-up", click.option("--reason", required=True, help="For the record."))
+def give_up(session: Session, account: OpenAccount, number: int, **how: Any) -> dict[str, Any]:
+    """End a payout that WeChat Pay will never take (NO_AUTH, PARAM_ERROR, …). Nothing is sent under its number any
+    more. The clock's sweep ends it, and the money returns, only when WeChat Pay says after five minutes that there is
+    no such bill, or that it is FAIL or CANCELLED."""
+    row = withdrawals.give_up(session, account, number, **how)
+    return {**_shown(row), "giving_up_at": row.giving_up_at, "asked_again_at": row.ask_at}
+
+
+@decision("silence")
+def silence(session: Session, account: OpenAccount, number: int, **how: Any) -> dict[str, Any]:
+    """The alarm of a withdrawal has been looked at."""
+    return {"id": number, "was_on": withdrawals.silence(session, account, number, **how)}
 
 
 @withdrawal.command("cancel")
@@ -173,8 +184,8 @@ def cancel(slug: str, number: int, actor: str) -> dict[str, Any]:
     says CANCELLED, which the clock's sweep learns."""
     now = context().clock.now()
 
-    def note(session: Session) -> tuple[accounts.OpenAccount, merchants.OpenMerchant, str]:
-        account = accounts.unseal(accounts.get(session, slug), context().keyring)
+    def note(session: Session) -> tuple[OpenAccount, merchants.OpenMerchant, str]:
+        account = account_of(session, slug)
         row = withdrawals.note_cancel(session, account, number, actor=actor, now=now)
         return account, merchants.get(session, context().keyring, account.id), row.payout_no
 
@@ -184,43 +195,6 @@ def cancel(slug: str, number: int, actor: str) -> dict[str, Any]:
     except (pay.PayRefused, OutcomeUnknown) as error:
         raise Failed(f"WeChat Pay: {error}") from error
     return {"id": number, "payout_no": payout_no, "state": state}
-
-
-@withdrawal.command("give-up")
-@account_option
-@click.argument("number", type=int, metavar="ID")
-@click.option("--reason", required=True, help="For the record.")
-@by_option
-@form
-def give_up(slug: str, number: int, reason: str, actor: str) -> dict[str, Any]:
-    """End a payout that WeChat Pay will never take (NO_AUTH, PARAM_ERROR, …). Nothing is sent under its number any
-    more. The clock's sweep ends it, and the money returns, only when WeChat Pay says after five minutes that there is
-    no such bill, or that it is FAIL or CANCELLED."""
-    now = context().clock.now()
-
-    def write(session: Session) -> dict[str, Any]:
-        account = accounts.unseal(accounts.get(session, slug), context().keyring)
-        row = withdrawals.give_up(session, account, number, actor=actor, reason=reason, now=now)
-        return {**_shown(row), "giving_up_at": row.giving_up_at, "asked_again_at": row.ask_at}
-
-    return context().database.transact(write)
-
-
-@withdrawal.command("silence")
-@account_option
-@click.argument("number", type=int, metavar="ID")
-@by_option
-@form
-def silence(slug: str, number: int, actor: str) -> dict[str, Any]:
-    """The alarm of a withdrawal has been looked at."""
-    now = context().clock.now()
-
-    def end(session: Session) -> dict[str, Any]:
-        account = accounts.unseal(accounts.get(session, slug), context().keyring)
-        ended = withdrawals.silence(session, account, number, actor=actor, now=now)
-        return {"id": number, "was_on": ended}
-
-    return context().database.transact(end)
 
 
 def _shown(row: Withdrawal) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -32,6 +32,7 @@ from domain import (
 )
 from domain.db import Database
 from domain.errors import DomainError
+from domain.members import Touch
 from domain.models import Commission, Dispute, Hold, Member, Order, Withdrawal
 from domain.refunds import Refunding
 from domain.rules import Terms
@@ -81,12 +82,14 @@ QUESTIONS = {
         " m.first_paid_at IS NOT NULL FROM member m"
         " LEFT JOIN member r ON r.id = m.referrer_id LEFT JOIN dispute d ON d.open_key = m.id"
     ),
+    "orders": "SELECT order_no, status, member_id IS NOT NULL FROM orders",
     "parked": (
         "SELECT r.order_no, l.line_no, l.refund_fen FROM refund r JOIN refund_line l ON l.refund_id = r.id"
         " WHERE r.status = 'parked' ORDER BY r.id, l.line_no"
     ),
     "withdrawals": (
-        "SELECT w.client_token, m.openid, w.amount_fen, w.status, w.round FROM withdrawal w"
+        "SELECT w.client_token, m.openid, w.amount_fen, w.status, w.round,"
+        " w.giving_up_at IS NOT NULL FROM withdrawal w"
         " JOIN member m ON m.id = w.member_id"
     ),
 }
@@ -94,11 +97,16 @@ QUESTIONS = {
 
 @dataclass(frozen=True)
 class Verb:
-    """One thing that somebody does: its words, what it does in the real world, and in the naive one."""
+    """One thing that somebody does: its words, what it does in the real world, and in the naive one; `beside` is what
+    it may do as well when others act at the same instant."""
 
     words: str
     real: Callable[[Session, World], str]
     naive: Callable[[Shop], str]
+    beside: Callable[[Shop], str] | None = None
+
+    def effects(self, alone: bool) -> list[Callable[[Shop], str]]:
+        return [self.naive] if alone or self.beside is None else [self.naive, self.beside]
 
 
 def rule_of(rates: dict[str, tuple[int, ...]], since: datetime, days: int) -> Rule:
@@ -165,42 +173,28 @@ class Driver:
         told = list(zip(verbs, answers, strict=True))
         self.log.append(" ∥ ".join(f"{verb.words} → {answer}" for verb, answer in told))
         self.steps += len(verbs)
-        found = self._explain(self.shop, told, self.state())
-        assert found is not None, self._story(told)
+        seen = self.state()
+        ends = self._ends(self.shop, told, len(verbs) == 1)
+        found = next((shop for shop in ends if shop.state() == seen), None)
+        assert found is not None, self._story(told, seen)
         self.shop = found
 
-    def _ends(self, shop: Shop, left: Sequence[tuple[Verb, str]]) -> list[Shop]:
+    def _ends(self, shop: Shop, left: Sequence[tuple[Verb, str]], alone: bool) -> Iterator[Shop]:
         """The naive shops after every order of the verbs that gives these answers."""
         if not left:
-            return [shop]
-        ends = []
+            yield shop
+            return
         for place, (verb, answer) in enumerate(left):
-            after = shop.copy()
-            if verb.naive(after) == answer:
-                ends += self._ends(after, [*left[:place], *left[place + 1 :]])
-        return ends
+            for effect in verb.effects(alone):
+                after = shop.copy()
+                if effect(after) == answer:
+                    yield from self._ends(after, [*left[:place], *left[place + 1 :]], alone)
 
-    def _explain(
-        self, shop: Shop, left: Sequence[tuple[Verb, str]], seen: dict[str, object]
-    ) -> Shop | None:
-        """The naive shop after these verbs in some order that gives these answers and this state; None: no such
-        order."""
-        if not left:
-            return shop if shop.state() == seen else None
-        for place, (verb, answer) in enumerate(left):
-            after = shop.copy()
-            if verb.naive(after) == answer:
-                found = self._explain(after, [*left[:place], *left[place + 1 :]], seen)
-                if found is not None:
-                    return found
-        return None
-
-    def _story(self, told: Sequence[tuple[Verb, str]]) -> str:
+    def _story(self, told: Sequence[tuple[Verb, str]], seen: dict[str, object]) -> str:
         """The last lines of the log, and how each possible end differs from what is there."""
-        seen = self.state()
         ends = {
             str({name: (end[name], seen[name]) for name in seen if seen[name] != end[name]})
-            for end in (shop.state() for shop in self._ends(self.shop, told))
+            for end in (shop.state() for shop in self._ends(self.shop, told, len(told) == 1))
         }
         return "\n".join(
             [*self.log[-12:], "expected, found:", *(ends or {"no order gives these answers"})]
@@ -223,8 +217,9 @@ class Driver:
                 row[0]: (row[1], bool(row[2]), row[3] == "active", row[4], *map(bool, row[5:]))
                 for row in rows["people"]
             },
+            "orders": {row[0]: (row[1], bool(row[2])) for row in rows["orders"]},
             "parked": _by_order(rows["parked"]),
-            "withdrawals": {row[0]: row[1:] for row in rows["withdrawals"]},
+            "withdrawals": {row[0]: (*row[1:5], bool(row[5])) for row in rows["withdrawals"]},
         }  # fmt: skip
 
     # --- alone ------------------------------------------------------------------------------------------------------
@@ -294,7 +289,7 @@ class Driver:
                 session, world.account, name, scene_code=code, created=int(at.timestamp()), push_key=key,
                 now=world.now,
             )  # fmt: skip
-            return "ok" if touch.referrer is None else "bound"
+            return _welcome(session, world, touch)
 
         return Verb(
             f"{name} follows by {by}", real, lambda shop: shop.follow(name, by, at, self.world.now)
@@ -322,9 +317,11 @@ class Driver:
             touch = members.scan(
                 session, world.account, name, scene_code=code, created=int(at.timestamp()), push_key=key, now=world.now
             )  # fmt: skip
-            return "ok" if touch.referrer is None else "bound"
+            return _welcome(session, world, touch)
 
-        return Verb(f"{name} scans {by}", real, lambda shop: shop.scan(name, by, at))
+        return Verb(
+            f"{name} scans {by}", real, lambda shop: shop.scan(name, by, at, self.world.now)
+        )
 
     def _any_leave(self) -> Verb:
         """Now, or a push that comes seconds, hours or days late."""
@@ -443,11 +440,17 @@ class Driver:
             return "new" if new else "known"
 
         buyer = order.buyer.openid
+
+        def joined_meanwhile(shop: Shop) -> str:
+            """Somebody who joins at this moment gets all orders that waited for them, not this one alone."""
+            answer = shop.pay(no, buyer, lines, order.paid_at)
+            shop.attach(buyer, self.world.now)
+            return answer
+
         return Verb(
-            f"{buyer} pays {no} {lines}",
-            real,
-            lambda shop: shop.pay(no, buyer, lines, order.paid_at),
-        )
+            f"{buyer} pays {no} {lines}", real, lambda shop: shop.pay(no, buyer, lines, order.paid_at),
+            joined_meanwhile,
+        )  # fmt: skip
 
     def _order(self, fits: Callable[[naive_shop.Order], bool]) -> str:
         """The number of an order, half of the time of one that fits."""
@@ -641,6 +644,13 @@ NAIVE_ACTS: dict[str, Callable[[Shop, str, datetime], str]] = {
     "give up": Shop.give_up,
     "no such bill": Shop.no_such_bill,
 }
+
+
+def _welcome(session: Session, world: World, touch: Touch) -> str:
+    """What the door does in the transaction of a follow or scan: orders that waited for this person find them."""
+    member = session.get_one(Member, touch.member_id)
+    orders.attach_waiting(session, world.account, member, world.now)
+    return "ok" if touch.referrer is None else "bound"
 
 
 def _by_order(rows: Sequence[tuple[Any, ...]]) -> dict[str, list[tuple[int, int]]]:

@@ -141,14 +141,16 @@ class Shop:
         person.first_follow = person.first_follow or at
         person.first_follow = min(person.first_follow, at)
         self._turn(person, True, at)
+        self.attach(name, now)
         return "bound" if bound else OK
 
-    def scan(self, name: str, by: str, at: datetime) -> str:
+    def scan(self, name: str, by: str, at: datetime, now: datetime) -> str:
         new = name not in self.people
         person = self.people.setdefault(name, Person())
         bound = self._scan(name, by)
         if new:
             self._turn(person, True, at)
+        self.attach(name, now)
         return "bound" if bound else OK
 
     def _scan(self, name: str, by: str) -> bool:
@@ -542,12 +544,16 @@ class Shop:
                 )
                 for name, one in self.people.items()
             },
+            "orders": {
+                no: ("paid" if one.completed_at is None else "completed", one.above is not None)
+                for no, one in self.orders.items()
+            },
             "parked": {
                 no: [one for lines in waiting for one in sorted(lines.items())]
                 for no, waiting in self.parked.items()
             },
             "withdrawals": {
-                token: (one.name, one.amount, one.status, one.round)
+                token: (one.name, one.amount, one.status, one.round, one.giving_up_at is not None)
                 for token, one in self.withdrawals.items()
             },
         }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
 
-from domain import dryrun, products, promoters, rules
+from domain import dryrun, members, products, promoters, rules
 from domain.errors import Invalid
 from domain.models import Base, Member
 from domain.rules import RuleVersion, Terms
@@ -145,3 +147,60 @@ def test_house_shows_what_nobody_took_and_why(chain: World) -> None:
         "no_upline": 500 + 200 + 200, "suspended": 1_000, "not_qualified": 1_000,
     }  # fmt: skip
     assert result["cost_fen"] + result["house_fen"] == 3 * 1_700
+
+
+# --- another qualification ------------------------------------------------------------------------------------------
+
+
+def run_with(world: World, policy: str, spent_fen: int = 0) -> dict[str, Any]:
+    settings = replace(
+        world.account.settings, qualification=policy, qualification_spent_fen=spent_fen
+    )
+    return run(world, draft(1000, 500, 200), qualification=settings)
+
+
+def test_draft_with_another_qualification_judges_everybody_when_the_order_was_paid(
+    chain: World,
+) -> None:
+    """cai bought between two orders of dan: by first order they would have earned by the second only."""
+    chain.pay("dan", 10_000)
+    chain.later(days=1)
+    chain.pay("cai", 5_000)
+    chain.later(days=1)
+    chain.pay("dan", 20_000)
+    first = run_with(chain, "first_order")
+    assert first["draft"]["by_level"] == {"1": 2_000}
+    assert first["draft"]["house_by_reason"]["not_qualified"] == 10_000 * 17 // 100 + 750 + 1_400
+    assert run_with(chain, "spent", 5_000)["draft"]["by_level"] == {"1": 2_000}
+    assert run_with(chain, "spent", 5_001)["draft"]["by_level"] == {}
+    assert run_with(chain, "everyone")["difference_fen"] == 0
+    assert run(chain, draft(1000, 500, 200))["qualification"] == "snapshots"
+    assert first["assumes"] == list(dryrun.ASSUMES)
+
+
+def test_approval_counts_from_its_decision_and_a_suspension_stays(chain: World) -> None:
+    def approve(name: str, asks: bool) -> None:
+        def work(session: Session) -> None:
+            member = members.get(session, chain.account.id, name)
+            if asks:
+                promoters.apply(session, member, now=chain.now)
+            promoters.approve(session, chain.account.id, member.id, actor="staff/1", now=chain.now)
+
+        chain.do(work)
+
+    chain.pay("dan", 10_000)
+    chain.later(days=1)
+    approve("cai", asks=True)
+    approve("ben", asks=False)  # nobody knows since when they were meant to be one
+    chain.do(
+        lambda s: promoters.suspend(
+            s, chain.account.id, chain.id_of("ann"), actor="staff/1", reason="核实", now=chain.now
+        )
+    )
+    chain.later(days=1)
+    chain.pay("dan", 20_000)
+    result = run_with(chain, "approved")
+    assert result["draft"]["by_level"] == {"1": 2_000, "2": 500 + 1_000}
+    everyone = run_with(chain, "everyone")
+    assert everyone["draft"]["by_level"]["3"] == 200  # of the first order only
+    assert everyone["draft"]["house_by_reason"]["suspended"] == 400

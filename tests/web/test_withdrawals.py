@@ -172,6 +172,23 @@ def test_cancel_silence_and_reconcile_at_the_command_line(paying: Paying) -> Non
     paying.check()
 
 
+def test_a_payout_that_is_refused_for_ever_is_given_up_at_the_command_line(paying: Paying) -> None:
+    paying.person("cai", 10_000)
+    paying.faults(pay_error="NO_AUTH")
+    number = paying.pay()
+    words = ("withdrawal", "give-up", str(number), "--by", "ann", "--account", "tea")
+    runner = app_of(paying.context).test_cli_runner()
+    assert runner.invoke(args=[*words]).exit_code != 0  # not without a reason
+    done = runner.invoke(args=[*words, "--reason", "没有权限"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert (told["status"], told["giving_up_at"] is not None) == ("paying", True)
+    paying.faults(pay_error="")
+    paying.sweep_later(400)
+    assert paying.status(number) == "failed"
+    assert paying.balance() == (10_000, 0)
+
+
 def test_the_figures_for_the_operator_name_open_withdrawals_and_alarms(paying: Paying) -> None:
     paying.person("cai", 10_000)
     paying.faults(pay_error="NO_AUTH")
