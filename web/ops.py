@@ -10,7 +10,6 @@ from flask import Blueprint, Response, current_app, jsonify
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
-from rq import Queue
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import NotFound
 
@@ -24,6 +23,8 @@ from web.current import context
 ALIVE: Final = "banyan:alive:"
 """Each process of `jobs/` keeps `banyan:alive:<process>` in Redis, for 60 s at a time."""
 QUEUES: Final = ("fast", "bulk", "slow")
+QUEUE_KEY: Final = "rq:queue:"
+"""RQ keeps the jobs of a queue in a list of this name; only `jobs/` knows more of it."""
 PROCESSES: Final = ("clock", *(f"worker:{queue}" for queue in QUEUES))
 
 blueprint = Blueprint("ops", __name__)
@@ -99,13 +100,13 @@ def _seen(context: Context) -> dict[str, bool]:
 
 
 def _queued(context: Context) -> dict[tuple[str, ...], float]:
-    """RQ keeps the jobs of a queue in a list; none while Redis is away."""
+    """How many jobs wait in each queue; no answer while Redis is away."""
     if not context.settings.redis.url:
         return {}
     try:
         with context.redis.pipeline(transaction=False) as pipe:
             for queue in QUEUES:
-                pipe.llen(f"{Queue.redis_queue_namespace_prefix}{queue}")
+                pipe.llen(QUEUE_KEY + queue)
             lengths = pipe.execute()
     except redis.RedisError:
         return {}
@@ -147,7 +148,9 @@ class _Collector(Collector):
                      ["process"], seen)  # fmt: skip
         yield _gauge("banyan_queue_jobs", "Doorbells that no worker has heard yet, by queue.",
                      ["queue"], _queued(self._context))  # fmt: skip
-        proved = {} if proof.at is None else {(): (now - proof.at).total_seconds()}
+        proved: dict[tuple[str, ...], float] = (
+            {} if proof.at is None else {(): (now - proof.at).total_seconds()}
+        )
         yield _gauge("banyan_books_proof_age_seconds", "Since the last proof of the books ended; absent: never.",
                      [], proved)  # fmt: skip
         yield _gauge("banyan_books_differences", "What the last proof of the books found; anything but 0 is an alarm.",
