@@ -64,3 +64,4 @@ def start(where: Where = dict) -> None:
         )
     )
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of every look at the version
