@@ -33,6 +33,9 @@ TRIES: Final = 3
 BOOKS: Final = "books"
 """Prove the books of the whole installation (proof.py)."""
 
+RULE_DRY_RUN: Final = "rule_dry_run"
+"""Try a draft of the rule on a past period (dryrun.py)."""
+
 
 class Lost(Exception):
     """The lease ran out and another worker has the task: stop, change nothing more."""

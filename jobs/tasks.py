@@ -10,13 +10,13 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
 from context import Context
-from domain import proof, tasks
+from domain import dryrun, proof, rules, tasks
 from domain.errors import DomainError
 from domain.tasks import Claimed
 from jobs.process import Process, current
@@ -63,7 +63,22 @@ def prove_books(process: Process, _task: Claimed, report: Report) -> dict[str, A
         return proof.ledger_check(session, progress).as_value()
 
 
-RUNNERS: Final[dict[str, Runner]] = {tasks.BOOKS: prove_books}
+def try_rule(process: Process, task: Claimed, report: Report) -> dict[str, Any]:
+    """What a past period would have cost under a draft of the rule."""
+    assert task.account_id is not None, "a rule is an account's"  # noqa: S101 # a bug
+    since, until = (datetime.fromisoformat(task.params[name]) for name in ("since", "until"))
+    draft = rules.from_definition(task.params["draft"], since)
+    with process.context.database.snapshot() as session:
+        return dryrun.run(
+            session, task.account_id, draft, since=since, until=until,
+            progress=lambda _what, done: report(done),
+        )  # fmt: skip
+
+
+RUNNERS: Final[dict[str, Runner]] = {
+    tasks.BOOKS: prove_books,
+    tasks.RULE_DRY_RUN: try_rule,
+}
 """Kind of work → who does it."""
 
 

@@ -8,10 +8,15 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from domain.models import Audit, Commission, Order, Refund
+from domain import grades, products, rules
+from domain.models import Audit, Commission, Order, Product, Refund, Rule
+from domain.rules import Terms
+from jobs.process import Process
+from jobs.tasks import work
 from tests.web.conftest import Merchant
 from tests.web.console.browser import Browser, Console
-from tests.web.console.world import World, seed
+from tests.web.console.world import SCRIPT, World, seed
+from web.console import rulebook
 
 
 @pytest.fixture
@@ -26,6 +31,12 @@ def boss(console: Console, world: World) -> Browser:
 
 def every(console: Console, query: Any) -> list[Any]:
     return console.merchant.database.read(lambda session: list(session.scalars(query)))
+
+
+def worker(console: Console) -> Process:
+    """A worker of the installation: what a task waits for."""
+    context = console.merchant.context
+    return Process(context, context.redis)
 
 
 def last_note(console: Console) -> Audit:
@@ -93,3 +104,153 @@ def test_orders_are_found_by_number_and_by_buyer(boss: Browser, world: World) ->
     assert link in boss.get(path, q="buyer").text
     assert link not in boss.get(path, q="nobody").text
     assert link not in boss.get(path, q="没有").text
+
+
+# --- rules ----------------------------------------------------------------------------------------------------------
+
+
+def newest_rule(console: Console) -> rules.RuleVersion:
+    return rules.parse(every(console, select(Rule).order_by(Rule.id.desc()).limit(1))[0])
+
+
+def grade(console: Console, world: World, code: str, rank: int) -> None:
+    console.merchant.database.transact(
+        lambda session: grades.put(
+            session, world.account.id, code, name=SCRIPT, rank=rank, conditions=None, actor="t", now=console.now
+        )
+    )  # fmt: skip
+
+
+def test_new_version_begins_as_the_one_in_force_and_says_everything_it_can(
+    console: Console, world: World, boss: Browser
+) -> None:
+    grade(console, world, "gold", 1)
+    form = {
+        "do": "publish", "kind": "pool", "pool": "20", "rate-1": "50", "rate-2": "30", "rate-3": "20",
+        "freeze_days": "5", "cap": "8.50", "self_purchase": "1", "grade-gold-rate-1": "60", "grade-gold-rate-2": "20",
+        "grade-gold-days": "0",
+    }  # fmt: skip
+    boss.post("/console/tea/rules/new", **form)
+    assert "已发布" in boss.said()
+    made = newest_rule(console)
+    assert (made.terms.rates_bps, made.terms.pool_bps) == ((5000, 3000, 2000), 2000)
+    assert (made.freeze_days, made.cap_fen, made.self_purchase) == (5, 850, True)
+    assert made.grades["gold"].rates_bps == (6000, 2000)
+    assert made.grade_freeze_days == {"gold": 0}
+    html = boss.get("/console/tea/rules/new").text
+    again = {
+        name: _value(html, name) for name in form if name not in {"do", "kind", "self_purchase"}
+    }
+    assert again == {name: form[name] for name in again}
+    note = last_note(console)
+    assert (note.actor, note.action) == ("staff:boss", "rule_added")
+    assert note.before is not None
+
+
+def _value(html: str, name: str) -> str:
+    found = re.search(rf'name="{name}"[^>]*?value="([^"]*)"', html)
+    assert found is not None, name
+    return found[1]
+
+
+def test_version_begins_at_its_date_and_never_in_the_past(console: Console, boss: Browser) -> None:
+    form = {"do": "publish", "kind": "rates", "rate-1": "1", "freeze_days": "7"}
+    late = boss.post("/console/tea/rules/new", effective="2020-01-01T00:00", **form).text
+    assert "不能早于现在" in late
+    assert "看不懂" in boss.post("/console/tea/rules/new", effective="morgen", **form).text
+    boss.post("/console/tea/rules/new", effective="2099-01-01T08:00", **form)
+    assert newest_rule(console).effective_at.isoformat() == "2099-01-01T00:00:00+00:00"
+    html = boss.get("/console/tea/rules").text
+    assert "将生效" in html
+    assert "生效中" in html
+
+
+def test_holes_between_levels_and_odd_figures_are_refused_in_words(boss: Browser) -> None:
+    def said(**form: str) -> str:
+        return boss.post("/console/tea/rules/new", do="publish", **form).text
+
+    assert "从第一级开始" in said(**{"rate-2": "1", "freeze_days": "7"})
+    assert "最多两位小数" in said(**{"rate-1": "1.234", "freeze_days": "7"})
+    assert "0 到 365" in said(**{"rate-1": "1", "freeze_days": "x"})
+    assert "不能超过 100%" in said(
+        **{"kind": "pool", "pool": "10", "rate-1": "60", "rate-2": "50", "freeze_days": "7"}
+    )
+
+
+def test_two_versions_stand_side_by_side(boss: Browser) -> None:
+    form = {"do": "publish", "kind": "rates", "rate-1": "12.5", "freeze_days": "3"}
+    boss.post("/console/tea/rules/new", **form)
+    html = boss.get("/console/tea/rules/compare").text
+    assert "<del>10%</del>" in html
+    assert "<ins>12.5%</ins>" in html
+    assert boss.get("/console/tea/rules/compare", old="999999", new="1").status_code == 404
+
+
+def test_dry_run_of_many_orders_is_a_task_that_may_be_left(
+    console: Console, boss: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rulebook, "AT_ONCE", 0)
+    form = {"do": "try", "kind": "rates", "rate-1": "20", "freeze_days": "7"}
+    sent = boss.post("/console/tea/rules/new", **form)
+    assert "task=" in sent.location
+    assert "data-poll" in boss.get(sent.location).text
+    work(worker(console))
+    html = boss.get(sent.location).text
+    assert "什么也没有写入" in html
+    assert "¥5.99" in html
+    assert _value(html, "rate-1") == "20"
+
+
+# --- products -------------------------------------------------------------------------------------------------------
+
+
+def test_product_keeps_its_pool_and_is_not_overwritten_by_an_old_form(
+    console: Console, world: World, boss: Browser
+) -> None:
+    form = {
+        "sku": "rice", "name": "大米", "price": "88", "stock": "5", "kind": "pool", "pool": "10",
+        "rate-1": "50", "rate-2": "30", "rate-3": "20",
+    }  # fmt: skip
+    boss.post("/console/tea/products/new", **form)
+    row = every(console, select(Product).where(Product.sku == "rice"))[0]
+    path = f"/console/tea/products/{row.id}"
+    html = boss.get(path).text
+    names = ("seen", "name", "price", "pool", "rate-1", "rate-2", "rate-3")
+    opened = {name: _value(html, name) for name in names}
+    before = row.terms
+    console.merchant.move_clock(seconds=5)
+    boss.post(f"{path}/save", kind="pool", **{**opened, "stock": "4"})
+    row = every(console, select(Product).where(Product.sku == "rice"))[0]
+    assert (row.stock, row.terms) == (4, before)
+    stale = boss.post(f"{path}/save", kind="pool", **{**opened, "stock": "9"}).text
+    assert "刚刚被别人" in stale
+    assert every(console, select(Product.stock).where(Product.sku == "rice")) == [4]
+    assert "已经有商品" in boss.post("/console/tea/products/new", **form).text
+    assert last_note(console).action == "product_saved"
+
+
+def test_terms_that_the_form_cannot_show_are_kept(
+    console: Console, world: World, boss: Browser
+) -> None:
+    terms = Terms(
+        (500,),
+        None,
+        (
+            (
+                "gone",
+                Terms((900,)),
+            ),
+        ),
+    )
+    row = console.merchant.database.transact(
+        lambda session: products.put(
+            session, world.account, "odd", name="杯", price_fen=1, terms=terms, now=console.now
+        )
+    )
+    path = f"/console/tea/products/{row.id}"
+    html = boss.get(path).text
+    assert "保持现在的比例" in html
+    boss.post(f"{path}/save", kind="keep", name="杯子", price="2", seen=_value(html, "seen"))
+    kept = every(console, select(Product).where(Product.sku == "odd"))[0]
+    assert (kept.name, kept.price_fen) == ("杯子", 200)
+    assert products.terms_in(kept) == terms
