@@ -35,6 +35,8 @@ BOOKS: Final = "books"
 
 RULE_DRY_RUN: Final = "rule_dry_run"
 """Try a draft of the rule on a past period (dryrun.py)."""
+GRADES: Final = "grades"
+"""Look at every member's grade now, without waiting for the clock (grades.py)."""
 
 
 class Lost(Exception):

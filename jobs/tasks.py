@@ -16,7 +16,7 @@ from typing import Any, Final
 from sqlalchemy.orm import Session
 
 from context import Context
-from domain import dryrun, proof, rules, tasks
+from domain import dryrun, grades, proof, rules, tasks
 from domain.errors import DomainError
 from domain.tasks import Claimed
 from jobs.process import Process, current
@@ -75,9 +75,25 @@ def try_rule(process: Process, task: Claimed, report: Report) -> dict[str, Any]:
         )  # fmt: skip
 
 
+def sweep_grades(process: Process, task: Claimed, report: Report) -> dict[str, Any]:
+    """Every member of the account, from where a sweep stands to the last one."""
+    assert task.account_id is not None, "members are an account's"  # noqa: S101 # a bug
+    account_id, seen, moved = task.account_id, 0, 0
+    while True:
+        now = process.context.clock.now()
+        step = process.context.database.transact(
+            lambda session, now=now: grades.sweep(session, account_id, now, pause=timedelta(0))  # type: ignore[misc]
+        )
+        seen, moved = seen + step.members, moved + step.moved
+        report(seen)
+        if step.finished:
+            return {"members": seen, "moved": moved}
+
+
 RUNNERS: Final[dict[str, Runner]] = {
     tasks.BOOKS: prove_books,
     tasks.RULE_DRY_RUN: try_rule,
+    tasks.GRADES: sweep_grades,
 }
 """Kind of work → who does it."""
 

@@ -34,6 +34,7 @@ PAGES: Final = (
     "broadcasts",
     "rulebook",
     "goods",
+    "ladder",
     "watching",
     "delivery",
     "people",

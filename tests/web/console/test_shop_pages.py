@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
-from domain import grades, products, rules
-from domain.models import Audit, Commission, Order, Product, Refund, Rule
+from domain import accounts, grades, products, rules
+from domain.models import Audit, Commission, Grade, Member, Order, Product, Refund, Rule
 from domain.rules import Terms
 from jobs.process import Process
 from jobs.tasks import work
@@ -254,3 +255,70 @@ def test_terms_that_the_form_cannot_show_are_kept(
     kept = every(console, select(Product).where(Product.sku == "odd"))[0]
     assert (kept.name, kept.price_fen) == ("杯子", 200)
     assert products.terms_in(kept) == terms
+
+
+# --- grades, qualification, reward ----------------------------------------------------------------------------------
+
+
+def test_grade_is_made_changed_and_judged(console: Console, world: World, boss: Browser) -> None:
+    form = {
+        "name": "金牌", "code": "jin", "rank": "2", "downgrade": "never", "match": "any",
+        "team_sales_fen": "20", "invited_buyers": "3",
+    }  # fmt: skip
+    boss.post("/console/tea/grades/new", **form)
+    assert "已保存" in boss.said()
+    row = every(console, select(Grade).where(Grade.code == "jin"))[0]
+    assert json.loads(row.conditions) == {
+        "match": "any",
+        "invited_buyers": 3,
+        "team_sales_fen": 2000,
+    }
+    path = f"/console/tea/grades/{row.id}"
+    html = boss.get(path).text
+    assert (_value(html, "team_sales_fen"), _value(html, "invited_buyers")) == ("20", "3")
+    assert "用了这个代号" in boss.post("/console/tea/grades/new", **form).text
+    assert "用了这个级别" in boss.post("/console/tea/grades/new", **{**form, "code": "silver"}).text
+    assert "大于零" in boss.post(path, **{**form, "invited_buyers": "0"}).text
+    boss.post("/console/tea/grades/judge")
+    work(worker(console))
+    assert "看了" in boss.get("/console/tea/grades").text
+    graded = select(Member.openid).where(Member.grade == "jin")
+    assert "child" in every(console, graded), "their friend bought for 29.97"
+    boss.post(path, name="金", rank="5", downgrade="monthly")
+    changed = every(console, select(Grade).where(Grade.code == "jin"))[0]
+    assert (changed.name, changed.rank, changed.downgrade, changed.conditions) == (
+        "金", 5, "monthly", None,
+    )  # fmt: skip
+
+
+def test_reward_is_not_switched_on_before_its_warning_was_read(
+    console: Console, world: World, boss: Browser
+) -> None:
+    def settings() -> accounts.Settings:
+        return console.merchant.database.read(
+            lambda session: accounts.settings_of(accounts.get(session, "tea"))
+        )
+
+    assert "微信公告" in boss.get("/console/tea/rewards").text
+    form = {"reward": "1.50", "cap": "5", "hold": "7"}
+    assert "先勾选" in boss.post("/console/tea/rewards/registration", **form).text
+    assert settings().registration_reward_fen == 0
+    boss.post("/console/tea/rewards/registration", read="1", **form)
+    assert (settings().registration_reward_fen, settings().registration_daily_cap) == (150, 5)
+    note = last_note(console)
+    assert (note.actor, note.action) == ("staff:boss", "settings_changed")
+    boss.post("/console/tea/rewards/registration", reward="", cap="5", hold="7")
+    assert settings().registration_reward_fen == 0, "to switch it off nobody has to read anything"
+
+
+def test_qualification_by_spending_needs_an_amount(
+    console: Console, world: World, boss: Browser
+) -> None:
+    path = "/console/tea/rewards/qualification"
+    assert "要消费多少元" in boss.post(path, qualification="spent").text
+    boss.post(path, qualification="spent", spent="100")
+    settings = console.merchant.database.read(
+        lambda session: accounts.settings_of(accounts.get(session, "tea"))
+    )
+    assert (settings.qualification, settings.qualification_spent_fen) == ("spent", 10_000)
+    assert "超出范围" in boss.post(path, qualification="king").text

@@ -19,6 +19,7 @@ from domain import (
     audit,
     campaigns,
     disputes,
+    grades,
     orders,
     outbox,
     products,
@@ -107,6 +108,10 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
     thing = products.put(
         session, account, "T-1", name=f"{SCRIPT}{OVERRIDE}{FORMULA}", price_fen=1, now=now
     )
+    step = grades.put(
+        session, account.id, "gold", name=f"{SCRIPT}{OVERRIDE}", rank=9, conditions={"earned_fen": 10**9},
+        actor=SCRIPT, now=now,
+    )  # fmt: skip
     sold = session.scalars(select(Order.id).where(Order.account_id == account.id)).one()
     asked = Withdrawal(
         account_id=account.id, member_id=world.member_ids["child"], payout_no=f"W{account.id}", client_token="t",
@@ -154,6 +159,7 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
         "signal_id": odd.id,
         "dispute_id": objection.dispute.id,
         "product_id": thing.id,
+        "grade_id": step.id,
         "withdrawal_id": asked.id,
         "campaign_id": made.id,
         "outbox_id": message.id,
