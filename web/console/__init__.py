@@ -35,6 +35,7 @@ PAGES: Final = (
     "rulebook",
     "goods",
     "ladder",
+    "intakes",
     "watching",
     "delivery",
     "people",

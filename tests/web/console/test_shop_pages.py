@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from typing import Any
@@ -10,7 +11,18 @@ import pytest
 from sqlalchemy import func, select
 
 from domain import accounts, grades, products, rules
-from domain.models import Audit, Commission, Grade, Member, Order, Product, Refund, Rule
+from domain.models import (
+    Audit,
+    Commission,
+    Grade,
+    Intake,
+    Member,
+    Order,
+    Posting,
+    Product,
+    Refund,
+    Rule,
+)
 from domain.rules import Terms
 from jobs.process import Process
 from jobs.tasks import work
@@ -322,3 +334,133 @@ def test_qualification_by_spending_needs_an_amount(
     )
     assert (settings.qualification, settings.qualification_spent_fen) == ("spent", 10_000)
     assert "超出范围" in boss.post(path, qualification="king").text
+
+
+# --- tables ---------------------------------------------------------------------------------------------------------
+
+HEAD = "订单号,买家openid,货号,商品,数量,实付金额,运费,付款时间,完成时间\n"
+TABLE = HEAD + (
+    "B-1,buyer,tea,茶,1,100.00,8,2026-03-01 09:30:00,2026-03-02 10:00:00\n"
+    "B-1,buyer,cup,杯,2,20,,2026-03-01 09:30:00,\n"
+    "B-2,stranger,,茶,1,50,,2026/3/2 8:00:00,\n"
+)
+
+
+def upload(boss: Browser, path: str, part: str, files: dict[str, bytes], **form: str) -> str:
+    """Send files; the page that watches what becomes of them."""
+    parts = [(io.BytesIO(content), name) for name, content in files.items()]
+    sent = boss.post(f"/console/tea/imports/{path}", **{part: parts}, **form)
+    return str(sent.location)
+
+
+def numbers(console: Console) -> set[str]:
+    return set(every(console, select(Order.order_no)))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "gb18030"])
+def test_table_of_orders_is_checked_without_a_trace_and_then_written_once(
+    console: Console, world: World, boss: Browser, encoding: str
+) -> None:
+    place = upload(boss, "orders", "orders", {"三月.csv": TABLE.encode(encoding)})
+    work(worker(console))
+    html = boss.get(place).text
+    assert "没有问题" in html
+    assert "¥170.00" in html
+    assert "¥20.40" in html, "10 %, 5 % and 2 % of what a known buyer paid"
+    assert numbers(console) == {"T-1"}, "nothing is written by a check"
+    boss.post(f"{place}/write")
+    work(worker(console))
+    assert numbers(console) == {"T-1", "B-1", "B-2"}
+    written = every(console, select(Order).where(Order.order_no == "B-1"))[0]
+    assert (written.status, written.paid_fen, written.shipping_fen, written.channel) == (
+        "completed", 12_000, 800, "console",
+    )  # fmt: skip
+    assert (
+        sum(every(console, select(Commission.amount_fen).where(Commission.order_id == written.id)))
+        == 2_040
+    )
+    assert "全部导入" in boss.get(place).text
+    boss.post(f"{place}/write")
+    assert "已经导入" in boss.said()
+    assert set(every(console, select(Intake.content).where(Intake.write_task_id.is_not(None)))) == {
+        None
+    }
+    again = upload(boss, "orders", "orders", {"again.csv": TABLE.encode(encoding)})
+    work(worker(console))
+    assert "已有的订单" in boss.get(again).text
+    assert last_note(console).action == "orders_uploaded"
+
+
+def test_bad_rows_are_named_and_left_out_only_when_somebody_agrees(
+    console: Console, world: World, boss: Browser
+) -> None:
+    table = TABLE + (
+        "B-3,buyer,,茶,1,12.345,,2026-03-01 09:30:00,\n"
+        "B-4,buyer,,茶,0,12,,2026-03-01 09:30:00,\n"
+        "B-5,,,茶,1,12,,2026-03-01 09:30:00,\n"
+        "B-6,buyer,,茶,1,12,,morgen,\n"
+        "B-7,buyer,,茶,1,12,,2099-03-01 09:30:00,\n"
+        "T-1,buyer,,茶,1,12,,2026-03-01 09:30:00,\n"
+        "B-8,buyer,,茶,1,12,,2026-03-01 09:30:00,\n"
+        "B-8,child,,杯,1,12,,2026-03-01 09:30:00,\n"
+        "B-9,=HYPERLINK(1),,茶,1,12,,2026-03-01 09:30:00,\n"
+    )
+    place = upload(boss, "orders", "orders", {"x.csv": table.encode()})
+    boss.post(f"{place}/write")
+    assert "还在检查" in boss.said()
+    work(worker(console))
+    html = boss.get(place).text
+    for words in (
+        "最多两位小数", "数量不对", "缺买家", "时间看不懂", "时间在将来", "内容不同", "买家或时间不一致",
+    ):  # fmt: skip
+        assert words in html, words
+    boss.post(f"{place}/write")
+    assert "先勾选同意" in boss.said()
+    boss.post(f"{place}/write", accept="1")
+    work(worker(console))
+    assert numbers(console) == {"T-1", "B-1", "B-2", "B-9"}
+    assert every(console, select(Order.paid_fen).where(Order.order_no == "T-1")) == [2997]
+
+
+def test_file_that_is_no_such_table_says_so(console: Console, world: World, boss: Browser) -> None:
+    place = upload(boss, "orders", "orders", {"x.csv": b"a,b\n1,2\n"})
+    work(worker(console))
+    assert "缺少必要的列" in boss.get(place).text
+    upload(boss, "orders", "orders", {"x.csv": b""})
+    assert "非空的文件" in boss.said()
+
+
+def test_another_system_is_taken_over_by_an_owner_only(
+    console: Console, world: World, boss: Browser
+) -> None:
+    members = (
+        "id,openid,nickname,parent_id,balance,phone\n1,oOld1,老王,,12.50,13800138000\n"
+        "2,oOld2,小李,1,0,\n3,oOld3,丢,9,0,\n"
+    )
+    place = upload(boss, "takeover", "tables", {"Members.CSV": members.encode()}, source="old-shop")
+    work(worker(console))
+    html = boss.get(place).text
+    assert "推荐人不在文件里" in html
+    assert "¥12.50" in html
+    sealed = every(console, select(Intake).where(Intake.kind == "takeover"))[0]
+    assert b"13800138000" not in sealed.content
+    assert "oOld1" not in every(console, select(Member.openid))
+    operator = console.as_role(world.account, "operator")
+    assert operator.get(place).status_code == 403
+    assert operator.post(f"{place}/write", accept="1").status_code == 403
+    boss.post(f"{place}/write", accept="1")
+    work(worker(console))
+    assert "老王" in every(console, select(Member.nickname))
+    assert every(console, select(Posting.amount_fen).where(Posting.reason == "opening")) == [1_250]
+    upload(boss, "takeover", "tables", {"secrets.csv": b"a\n1\n"}, source="old-shop")
+    assert "文件名认不出来" in boss.said()
+    upload(boss, "takeover", "tables", {"members.csv": b"a\n1\n"}, source="Old Shop")
+    assert "来源名" in boss.said()
+
+
+def test_example_table_can_be_read(console: Console, world: World, boss: Browser) -> None:
+    place = upload(
+        boss, "orders", "orders", {"e.csv": boss.get("/console/tea/imports/example.csv").data}
+    )
+    work(worker(console))
+    assert "没有问题" in boss.get(place).text

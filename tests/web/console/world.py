@@ -20,6 +20,7 @@ from domain import (
     campaigns,
     disputes,
     grades,
+    intake,
     orders,
     outbox,
     products,
@@ -148,6 +149,11 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
     earned = session.scalars(
         select(Commission.id).where(Commission.account_id == account.id)
     ).first()
+    table = intake.add(
+        session, merchant.context.keyring, account.id, intake.ORDERS,
+        {"orders.csv": f"{SCRIPT},openid\n{FORMULA},{OVERRIDE}\n".encode()},
+        name=f"{SCRIPT}{OVERRIDE}.csv", actor=SCRIPT, now=now,
+    )  # fmt: skip
     world.places |= {
         "commission_id": earned,
         "member_id": world.member_ids["child"],
@@ -160,6 +166,7 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
         "dispute_id": objection.dispute.id,
         "product_id": thing.id,
         "grade_id": step.id,
+        "intake_id": table.id,
         "withdrawal_id": asked.id,
         "campaign_id": made.id,
         "outbox_id": message.id,
