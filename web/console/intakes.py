@@ -274,7 +274,10 @@ def _problem_rows(rows: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str, st
         why = str(one.get("why") or "")
         for message, words in REASONS.items():
             why = why.replace(message, str(words))
-        yield str(PROBLEMS.get(one["problem"], one["problem"])), str(one["row"]), why
+        where = str(one["row"])
+        if one["problem"] == "row_refused":
+            where = t(f"第 {where} 行", f"Row {where}")
+        yield str(PROBLEMS.get(one["problem"], one["problem"])), where, why
 
 
 def _failure(outcome: dict[str, Any]) -> str | None:

@@ -17,14 +17,14 @@ from domain.errors import Conflict, DomainError, Invalid, NotFound
 from domain.models import Account, Grade
 from domain.money import yuan
 from domain.staff.permissions import Permission
-from domain.texts import TEXTS
+from domain.texts import EN, LANGUAGES, ZH_CN
 from web.console.both import Both
 from web.console.navigation import PROGRAMME, Menu
 from web.console.refusals import explain, said
 from web.console.states import state
 from web.console.trade import fen_of
 from web.console.visit import Answer, Visit, page
-from web.pages import t
+from web.pages import language, t
 
 for _message, _words in {
     "a grade's code has 1 to 32 small letters, digits, _ or -": Both(
@@ -49,10 +49,10 @@ for _message, _words in {
     explain(_message, _words)
 
 MEASURES: Final = {
-    "invited_buyers": Both("直接邀请并已购买的好友（人）", "Direct friends who bought (people)"),
-    "own_spent_fen": Both("自己消费（元）", "Own purchases (yuan)"),
-    "team_sales_fen": Both("团队销售额（元）", "The team's purchases (yuan)"),
-    "earned_fen": Both("累计佣金（元）", "Commissions earned (yuan)"),
+    "invited_buyers": Both("直接邀请并已购买的好友", "Direct friends who bought"),
+    "own_spent_fen": Both("自己消费", "Own purchases"),
+    "team_sales_fen": Both("团队销售额", "The team's purchases"),
+    "earned_fen": Both("累计佣金", "Commissions earned"),
 }
 """What grades are reached by (grades.Totals); amounts are written in yuan."""
 DOWNGRADES: Final = {
@@ -233,9 +233,10 @@ def _rewards(visit: Visit, given: Mapping[str, str]) -> str:
         "cap": str(settings.registration_daily_cap),
         "hold": str(settings.registration_hold_days),
     }  # fmt: skip
+    words = LANGUAGES[EN if language() == "en" else ZH_CN]
     return render_template(
         "console/rewards.html", settings=settings, given={**now, **given}, who=WHO,
-        waiting=settings.qualification == promoters.APPROVED, warning=TEXTS["warning.registration"],
+        waiting=settings.qualification == promoters.APPROVED, warning=words["warning.registration"],
     )  # fmt: skip
 
 
