@@ -10,8 +10,10 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
+from config import ConfigError
 from context import Context
 from domain import accounts, reconciliations
+from domain.errors import NotFound
 
 
 @click.command("reconcile")
@@ -26,8 +28,13 @@ def reconcile_command(slug: str) -> None:
     from jobs.reconcile import reconcile, reconcile_bill
 
     context: Context = current_app.extensions["banyan"]
-    process = Process(context, connect(context.settings.redis_url))
-    account_id = context.database.read(lambda session: accounts.get(session, slug).id)
+    try:
+        account_id = context.database.read(lambda session: accounts.get(session, slug).id)
+        process = Process(context, connect(context.settings.redis_url))
+    except NotFound as error:
+        raise click.ClickException(f"{error.code}: {error.message} slug={slug}") from error
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from error
     found = reconcile(process, account_id)
     by_bill = reconcile_bill(process, account_id)
     process.senders.shutdown()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
 import threading
@@ -12,6 +11,7 @@ from datetime import datetime
 import redis
 from sqlalchemy.orm import Session
 
+import logs
 from config import ConfigError, load_settings
 from context import Context, open_context
 from domain import campaigns, followers, moves, outbox, tasks
@@ -117,7 +117,7 @@ def main() -> str | None:
     # This process is put together here: ticks.py, like app.py, knows every door, and no door knows another.
     from ticks import machine_ticks
 
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logs.start()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stopping.set())

@@ -743,7 +743,7 @@ def serve() -> None:
             str(program), "--interface", "wsgi", "--factory", "--host", server.host, "--port", str(server.port),
             "--workers", str(server.workers), "--blocking-threads", str(server.threads),
             "--working-dir", str(ROOT),
-            "--http", "1", "--no-ws", "--respawn-failed-workers", "app:create_app",
+            "--http", "1", "--no-ws", "--respawn-failed-workers", "app:server",
         ],
     )  # fmt: skip
 

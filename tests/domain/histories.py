@@ -30,7 +30,7 @@ from domain import (
     registrations,
     withdrawals,
 )
-from domain.db import Database
+from domain.db import Database, maybe_from_db
 from domain.errors import DomainError
 from domain.members import Touch
 from domain.models import Commission, Dispute, Hold, Member, Order, Withdrawal
@@ -66,7 +66,7 @@ STAFF = ("staff/1", "staff/2")
 QUESTIONS = {
     "claims": (
         "SELECT COALESCE(o.order_no, j.openid), COALESCE(c.line_no, 0), c.level, m.openid, c.amount_fen, c.clawed_fen,"
-        " c.status, h.id IS NOT NULL FROM commission c JOIN member m ON m.id = c.member_id"
+        " c.status, h.id IS NOT NULL, h.expires_at, c.due_at FROM commission c JOIN member m ON m.id = c.member_id"
         " LEFT JOIN orders o ON o.id = c.order_id LEFT JOIN member j ON j.id = c.joined_member_id"
         " LEFT JOIN hold h ON h.open_key = c.id"
     ),
@@ -193,7 +193,13 @@ class Driver:
     def _story(self, told: Sequence[tuple[Verb, str]], seen: dict[str, object]) -> str:
         """The last lines of the log, and how each possible end differs from what is there."""
         ends = {
-            str({name: (end[name], seen[name]) for name in seen if seen[name] != end[name]})
+            str(
+                [
+                    _difference(name, end[name], seen[name])
+                    for name in seen
+                    if seen[name] != end[name]
+                ]
+            )
             for end in (shop.state() for shop in self._ends(self.shop, told, len(told) == 1))
         }
         return "\n".join(
@@ -210,7 +216,10 @@ class Driver:
         )
         figures = {row[:2]: tuple(int(one) for one in row[2:]) for row in rows["figures"]}
         return {
-            "claims": {row[:3]: (*row[3:7], bool(row[7])) for row in rows["claims"]},
+            "claims": {
+                row[:3]: (*row[3:7], bool(row[7]), *map(maybe_from_db, row[8:]))
+                for row in rows["claims"]
+            },
             "balances": {row[0]: row[1:] for row in rows["balances"] if any(row[1:])},
             "figures": {key: row for key, row in figures.items() if any(row)},
             "people": {
@@ -292,8 +301,9 @@ class Driver:
             return _welcome(session, world, touch)
 
         return Verb(
-            f"{name} follows by {by}", real, lambda shop: shop.follow(name, by, at, self.world.now)
-        )
+            f"{name} follows by {by}", real, lambda shop: shop.follow(name, by, at, self.world.now),
+            lambda shop: shop.follow_at_suspension(name, by, at, self.world.now),
+        )  # fmt: skip
 
     def _any_follow(self) -> Verb:
         name = self._name()
@@ -651,6 +661,15 @@ def _welcome(session: Session, world: World, touch: Touch) -> str:
     member = session.get_one(Member, touch.member_id)
     orders.attach_waiting(session, world.account, member, world.now)
     return "ok" if touch.referrer is None else "bound"
+
+
+def _difference(name: str, expected: Any, found: Any) -> dict[str, object]:
+    """The rows of one question that differ: key → (expected, found)."""
+    return {
+        f"{name} {key}": (expected.get(key), found.get(key))
+        for key in {*expected, *found}
+        if expected.get(key) != found.get(key)
+    }
 
 
 def _by_order(rows: Sequence[tuple[Any, ...]]) -> dict[str, list[tuple[int, int]]]:

@@ -75,6 +75,11 @@ class Claim:
             return "settled" if self.settled else "frozen"
         return "clawed_back" if self.settled else "voided"
 
+    @property
+    def facts(self) -> tuple[object, ...]:
+        until = self.held_until if self.held else None
+        return self.earner, self.amount, self.taken, self.status, self.held, until, self.due_at
+
 
 @dataclass
 class Order:
@@ -133,6 +138,11 @@ class Shop:
         return found
 
     def follow(self, name: str, by: str | None, at: datetime, now: datetime) -> str:
+        answer = self._follow(name, by, at, now)
+        self.attach(name, now)
+        return answer
+
+    def _follow(self, name: str, by: str | None, at: datetime, now: datetime) -> str:
         new = name not in self.people
         person = self.people.setdefault(name, Person())
         bound = by is not None and self._scan(name, by)
@@ -141,8 +151,18 @@ class Shop:
         person.first_follow = person.first_follow or at
         person.first_follow = min(person.first_follow, at)
         self._turn(person, True, at)
-        self.attach(name, now)
         return "bound" if bound else OK
+
+    def follow_at_suspension(self, name: str, by: str | None, at: datetime, now: datetime) -> str:
+        """The promoter is suspended while somebody follows by their code: bound a moment before, rewarded no more."""
+        if by is None or self.people[by].active:
+            return "another moment"
+        self.people[by].active = True
+        rewards, days = dict(self.rewards), self.reward_days.copy()
+        answer = self._follow(name, by, at, now)
+        self.people[by].active, self.rewards, self.reward_days = False, rewards, days
+        self.attach(name, now)
+        return answer
 
     def scan(self, name: str, by: str, at: datetime, now: datetime) -> str:
         new = name not in self.people
@@ -518,14 +538,11 @@ class Shop:
         names = {*self.available, *withdrawing}
         return {
             "claims": {
-                (no, line, level): (one.earner, one.amount, one.taken, one.status, one.held)
+                (no, line, level): one.facts
                 for no, order in self.orders.items()
                 for (line, level), one in order.claims.items()
             }
-            | {
-                (name, 0, 1): (one.earner, one.amount, one.taken, one.status, one.held)
-                for name, one in self.rewards.items()
-            },
+            | {(name, 0, 1): one.facts for name, one in self.rewards.items()},
             "balances": {
                 name: (self.available[name], withdrawing[name])
                 for name in sorted(names)

@@ -160,6 +160,8 @@ def test_cancel_silence_and_reconcile_at_the_command_line(paying: Paying) -> Non
         "ok": True, "compared": 1, "unanswered": 0, "paid_fen": 0, "differences": [],
     }  # fmt: skip
     assert (bill["kind"], bill["difference_count"], bill["unanswered"]) == ("bill", 0, 0)
+    nobody = runner.invoke(args=["reconcile", "--account", "nobody"])
+    assert (nobody.exit_code, "not_found" in nobody.output) == (1, True)
     paying.faults(notice_lost_rate=1)
     assert run("withdrawal", "cancel", str(number), "--by", "ann")["state"] == "CANCELLED"  # fmt: skip
     assert paying.status(number) == "paying"
