@@ -57,7 +57,6 @@ def add(
     content = _zipped(files)
     if sum(map(len, files.values())) > MOST_BYTES or len(content) > MOST_ZIPPED:
         raise Invalid("the files are too large")
-    _forget_old(session, account_id, now)
     row = Intake(
         account_id=account_id, kind=kind, name=name[:190], options=to_json(dict(options or {})),
         size=sum(map(len, files.values())), actor=actor, created_at=now,
@@ -86,9 +85,12 @@ def _place(intake_id: int) -> str:
     return f"intake/{intake_id}/content"
 
 
-def _forget_old(session: Session, account_id: int, now: datetime) -> None:
-    old = update(Intake).where(Intake.account_id == account_id, Intake.created_at < now - KEPT)
-    session.execute(old.where(Intake.content.is_not(None)).values(content=None))
+def prune(session: Session, before: datetime) -> int:
+    """Delete the files that were uploaded before that and never written; how many uploads."""
+    query = select(Intake.id).where(Intake.created_at < before, Intake.content.is_not(None))
+    found = list(session.scalars(query.limit(100)))
+    session.execute(update(Intake).where(Intake.id.in_(found)).values(content=None))
+    return len(found)
 
 
 def get(session: Session, account_id: int, intake_id: int) -> Intake:
@@ -131,8 +133,10 @@ def write(
     checked = None if row.check_task_id is None else session.get(Task, row.check_task_id)
     if checked is None or checked.state != tasks.DONE:
         raise Conflict("the tables are not checked yet", intake=intake_id)
-    if row.content is None or (row.write_task_id is not None and not _has_failed(session, row)):
+    if row.write_task_id is not None and not _has_failed(session, row):
         raise Conflict("the tables were written already", intake=intake_id)
+    if row.content is None:
+        raise Conflict("the uploaded files are gone", intake=intake_id)
     if tasks.result_of(checked).get("problems") and not accept:
         raise Invalid("rows would be left out", intake=intake_id)
     params = {"intake": row.id, "accept": accept, "actor": actor}

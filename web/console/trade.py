@@ -125,6 +125,7 @@ ORDERS = Listing(
         "No orders yet. Your shop reports them over the API; without one, upload a table.",
     ),
     file="orders",
+    template="console/orders.html",
 )  # fmt: skip
 
 

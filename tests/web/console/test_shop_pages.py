@@ -25,6 +25,7 @@ from domain.models import (
 )
 from domain.rules import Terms
 from jobs.process import Process
+from jobs.prune import prune_all
 from jobs.tasks import work
 from tests.web.conftest import Merchant
 from tests.web.console.browser import Browser, Console
@@ -464,3 +465,19 @@ def test_example_table_can_be_read(console: Console, world: World, boss: Browser
     )
     work(worker(console))
     assert "没有问题" in boss.get(place).text
+
+
+def test_upload_that_nobody_wrote_is_emptied_after_a_week(
+    console: Console, world: World, boss: Browser
+) -> None:
+    place = upload(boss, "orders", "orders", {"x.csv": TABLE.encode()})
+    work(worker(console))
+    prune_all(worker(console))
+    assert None not in every(console, select(Intake.content))
+    console.merchant.move_clock(days=8)
+    prune_all(worker(console))
+    assert set(every(console, select(Intake.content))) == {None}
+    other = console.browser(console.person((world.account, "owner")))
+    other.post(f"{place}/write")
+    assert "文件已删除" in other.said()
+    assert numbers(console) == {"T-1"}
