@@ -15,8 +15,8 @@ from datetime import datetime
 from multiprocessing.util import Finalize
 from typing import Any, Final
 
-from flask import Blueprint, Response, current_app, request
-from prometheus_client import Counter
+from flask import Blueprint, Response, current_app, g, request
+from prometheus_client import Histogram
 from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import RequestEntityTooLarge
 
@@ -33,10 +33,13 @@ from wechat.signing import is_fresh, is_signed
 MAX_BODY_BYTES: Final = 64 * 1024
 BUDGET_SECONDS: Final = 3.5
 """Of the five that WeChat waits."""
-PUSHES: Final = Counter("banyan_pushes", "Pushes by what became of them", ["outcome"])
-ANSWERED: Final = PUSHES.labels("answered")
-SPOOLED: Final = PUSHES.labels("spooled")
-REFUSED: Final = PUSHES.labels("refused")
+SECONDS: Final = Histogram(
+    "banyan_callback_seconds", "Pushes by what became of them, and how long WeChat waited.", ["outcome"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)  # fmt: skip
+ANSWERED: Final = SECONDS.labels("answered")
+SPOOLED: Final = SECONDS.labels("spooled")
+REFUSED: Final = SECONDS.labels("refused")
 
 _log = logging.getLogger(__name__)
 blueprint = Blueprint("wechat", __name__)
@@ -75,7 +78,8 @@ def _door() -> Door:
 
 @blueprint.errorhandler(Refused)
 def _refuse(error: Refused) -> Response:
-    REFUSED.inc()
+    if "came_at" in g:  # a push, not the question whether this address is ours
+        REFUSED.observe(time.monotonic() - g.came_at)
     return _plain(error.word, error.status)
 
 
@@ -92,7 +96,7 @@ def verify(slug: str) -> Response:
 @blueprint.post("/wechat/<slug>")
 def receive(slug: str) -> Response:
     """A message or an event of a follower."""
-    deadline = time.monotonic() + BUDGET_SECONDS
+    g.came_at = came_at = time.monotonic()
     door = _door()
     known = _find(door, slug)
     body = _body()
@@ -106,11 +110,11 @@ def receive(slug: str) -> Response:
         raise Refused(400, "malformed") from error
     visit = Visit(
         push, known.account, known.languages, known.keywords,
-        door.context.callback_database, door.journal, now, door.context.keyring, deadline,
+        door.context.callback_database, door.journal, now, door.context.keyring, came_at + BUDGET_SECONDS,
     )  # fmt: skip
     try:
         reply = robot.answer(message, visit)
-        ANSWERED.inc()
+        outcome = ANSWERED
     except Exception as error:  # whatever failed, the push itself must not be lost
         if isinstance(error, TooEarly):  # no fault of anybody's: the next replay finds its row
             _log.info("a push of account %s came before its row: %s", slug, error)
@@ -118,6 +122,8 @@ def receive(slug: str) -> Response:
             _log.exception("a push of account %s is spooled", slug)
         _keep(door, slug, now, push)
         reply = str(reply_to(push, _sorry(push, known)).render()).strip()
+        outcome = SPOOLED
+    outcome.observe(time.monotonic() - came_at)
     if reply == SUCCESS:
         return _plain(SUCCESS)
     return Response(known.envelope.seal(reply) if sealed else reply, mimetype="application/xml")
@@ -130,7 +136,6 @@ def _keep(door: Door, slug: str, now: datetime, push: Push) -> None:
         raise Refused(
             503, "try again"
         ) from error  # WeChat is our last hope: it will repeat the push
-    SPOOLED.inc()
 
 
 def _find(door: Door, slug: str) -> Known:

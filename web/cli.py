@@ -7,6 +7,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
@@ -42,6 +43,7 @@ from domain.staff import setup
 from domain.texts import TEXTS
 from web.api import answers
 from web.current import context
+from web.ops import METRICS_FOLDER, MULTIPROCESS
 from wechat.errors import WeChatError
 from wechat.explained import explained
 
@@ -737,6 +739,10 @@ def serve() -> None:
         raise Failed(f"{program} is missing: install requirements.lock")
     server = settings.server
     context().close()
+    metrics = settings.data.dir / METRICS_FOLDER  # what the processes before counted begins anew
+    shutil.rmtree(metrics, ignore_errors=True)
+    metrics.mkdir()
+    os.environ[MULTIPROCESS] = str(metrics)
     os.execv(  # noqa: S606 - the program of our own environment, without a shell
         program,
         [

@@ -1,14 +1,20 @@
-"""For the operator: is it alive, can it serve, and what is stuck. Counted when asked, so no process keeps figures."""
+"""For the operator: is it alive, can it serve, and what is stuck.
+
+Counted when asked, so whichever process is asked says the same. Only how long pushes took is kept while it happens, by
+prometheus_client in files that all web processes of this machine share (METRICS_FOLDER).
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 import redis
 from flask import Blueprint, Response, current_app, jsonify
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import NotFound
@@ -25,6 +31,8 @@ ALIVE: Final = "banyan:alive:"
 QUEUES: Final = ("fast", "bulk", "slow")
 QUEUE_KEY: Final = "rq:queue:"
 """RQ keeps the jobs of a queue in a list of this name; only `jobs/` knows more of it."""
+METRICS_FOLDER: Final = "metrics"
+MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
 PROCESSES: Final = ("clock", *(f"worker:{queue}" for queue in QUEUES))
 
 blueprint = Blueprint("ops", __name__)
@@ -57,6 +65,7 @@ def metrics() -> Response:
         raise NotFound
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collector(context()))
+    registry.register(_Callback())
     return Response(
         generate_latest(registry), content_type="text/plain; version=0.0.4; charset=utf-8"
     )
@@ -111,6 +120,17 @@ def _queued(context: Context) -> dict[tuple[str, ...], float]:
     except redis.RedisError:
         return {}
     return {(queue,): length for queue, length in zip(QUEUES, lengths, strict=True)}
+
+
+class _Callback(Collector):
+    """How long pushes took: of all web processes of this machine under `flask serve`, else of this one."""
+
+    def collect(self) -> Iterator[Metric]:
+        if MULTIPROCESS in os.environ:
+            shared: Any = MultiProcessCollector  # it has no types
+            yield from shared(None).collect()
+        else:
+            yield from (one for one in REGISTRY.collect() if one.name.startswith("banyan_"))
 
 
 class _Collector(Collector):

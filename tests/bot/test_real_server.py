@@ -89,3 +89,19 @@ def test_a_follower_of_the_running_server_is_bound_and_gets_an_answer(
     assert status == 200
     assert "可提现 ¥0.00" in body
     assert server.flask("member", "show", "--account", "tea", "ann")["referrer"] is None
+
+
+def test_the_waiting_of_wechat_is_counted_over_all_processes(
+    app_server: Callable[..., AppServer], tmp_path: Path
+) -> None:
+    """Whichever of the server's processes is asked; a stranger's push counts as refused."""
+    server = app_server("web", settings={"server.workers": "2"})
+    phone = Phone(server, tmp_path, "safe")
+    for number in range(30):
+        assert phone.push(text_xml("ann", "我的收益", 100 + number, int(time.time())))[0] == 200
+    assert requests.post(f"{server.url}/wechat/tea", data="<xml/>", timeout=10).status_code == 403
+    for _ in range(10):
+        told = requests.get(f"{server.url}/metrics", timeout=10).text
+        assert 'banyan_callback_seconds_count{outcome="answered"} 30.0' in told
+        assert 'banyan_callback_seconds_bucket{le="+Inf",outcome="answered"} 30.0' in told
+        assert 'banyan_callback_seconds_count{outcome="refused"} 1.0' in told
