@@ -13,6 +13,7 @@ from typing import Any, Final
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from domain import audit
 from domain.db import is_key, to_json
 from domain.errors import Conflict, Invalid, NotFound
 from domain.models import Account, Tree
@@ -321,6 +322,35 @@ def change_settings(session: Session, account: Account, changes: dict[str, Any])
         update(Account).where(Account.id == account.id).values(settings=settings.as_json())
     )
     return settings
+
+
+def revise(
+    session: Session,
+    account_id: int,
+    changes: Mapping[str, Any],
+    *,
+    actor: str,
+    reason: str = "",
+    now: datetime,
+) -> dict[str, tuple[Any, Any]]:
+    """Replace some settings by a person's hand: {name: (before, after)} of those that became different, which are
+    noted in the audit log. Two people at once change one after the other. Raises `Invalid`, `NotFound`."""
+    row = session.get(Account, account_id, with_for_update=True, populate_existing=True)
+    if row is None:
+        raise NotFound("no such account", account=account_id)
+    before = asdict(settings_of(row))
+    after = asdict(change_settings(session, row, dict(changes)))
+    different = {
+        name: (before[name], after[name]) for name in changes if before[name] != after[name]
+    }
+    if different:
+        said = {"reason": reason} if reason else {}
+        audit.record(
+            session, account_id, actor=actor, action="settings_changed", subject=f"account/{account_id}",
+            before={name: one for name, (one, _) in different.items()},
+            after={name: one for name, (_, one) in different.items()} | said, now=now,
+        )  # fmt: skip
+    return different
 
 
 def unseal(account: Account, keyring: Keyring) -> OpenAccount:

@@ -22,6 +22,7 @@ from domain import (
     orders,
     outbox,
     products,
+    reconciliations,
     staff,
     tasks,
     webhooks,
@@ -143,7 +144,18 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
     earned = session.scalars(
         select(Commission.id).where(Commission.account_id == account.id)
     ).first()
+    reconciliations.record(
+        session, account.id, reconciliations.BILL, now.date(),
+        reconciliations.Comparison(2, 0, 100, [
+            {"field": "not_ours", "ours": "none", "theirs": "100", "payout_no": f"{SCRIPT}{OVERRIDE}"},
+            {"field": "bill_fen", "ours": "1", "theirs": "2", "payout_no": FORMULA, "withdrawal": asked.id},
+        ]),
+        now,
+    )  # fmt: skip
+    compared = reconciliations.latest(session, account.id, reconciliations.BILL)
+    assert compared is not None
     world.places |= {
+        "reconciliation_id": compared.id,
         "commission_id": earned,
         "member_id": world.member_ids["child"],
         "staff_id": person.id,
