@@ -26,6 +26,7 @@ PAGES: Final = (
     "me",
     "choosing",
     "dashboard",
+    "figures",
     "members",
     "member",
     "member_verbs",

@@ -14,7 +14,8 @@ document.addEventListener("DOMContentLoaded", () => {
   const body = document.body;
   addEventListener("pageshow", () => body.removeAttribute("aria-busy"));
   document.addEventListener("submit", (event) => {
-    if (!event.defaultPrevented) body.setAttribute("aria-busy", "true");
+    const leaves = !event.defaultPrevented && !event.target.hasAttribute("data-download");
+    if (leaves) body.setAttribute("aria-busy", "true");
   });
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[href]");
