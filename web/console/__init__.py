@@ -39,6 +39,8 @@ PAGES: Final = (
     "disputing",
     "delivery",
     "people",
+    "account_settings",
+    "merchanting",
     "changes",
     "tasks",
 )

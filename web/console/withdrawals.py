@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from domain import members, merchants, risk, withdrawals
+from domain.db import is_key
 from domain.errors import DomainError
 from domain.models import Member, Withdrawal
 from domain.money import yuan
@@ -160,7 +161,7 @@ def _found(visit: Visit, words: str) -> Condition | None:
     by_number = select(Withdrawal.id).where(
         Withdrawal.account_id == visit.account.id, Withdrawal.payout_no == words
     )
-    if words.isascii() and visit.read(lambda session: session.scalar(by_number)) is not None:
+    if is_key(words, 32) and visit.read(lambda session: session.scalar(by_number)) is not None:
         return Withdrawal.payout_no == words
     who = found_by(visit, words)
     if who is None:
