@@ -41,6 +41,8 @@ PAGES: Final = (
     "people",
     "account_settings",
     "merchanting",
+    "opening",
+    "connecting",
     "changes",
     "tasks",
 )
