@@ -27,6 +27,7 @@ from domain.db import Sql, from_db, to_db
 from domain.models import Member
 from domain.money import BPS, share
 from domain.orders import own_in, uplines_in
+from domain.proof import Progress, silent
 from domain.rules import PlanLine, RuleVersion, Share, Terms, Upline
 
 CHUNK: Final = 500
@@ -89,6 +90,17 @@ def replay(
 
 def _terms(stored: str | None) -> Terms | None:
     return None if stored is None else Terms.from_value(json.loads(stored))
+
+
+_COUNT: Final = Sql(
+    "SELECT COUNT(*) AS n FROM (SELECT id FROM orders WHERE account_id = ? AND paid_at >= ? AND paid_at < ? LIMIT ?) o"
+)
+
+
+def count(session: Session, account_id: int, since: datetime, until: datetime, most: int) -> int:
+    """How many orders a period has, counted as far as `most`: whether its dry run can be waited for."""
+    row = _COUNT(session, account_id, to_db(since), to_db(until), most).one()
+    return int(row.n)
 
 
 # --- what stayed with the merchant ----------------------------------------------------------------------------------
@@ -287,6 +299,7 @@ def run(
     until: datetime,
     top: int = 10,
     qualification: Settings | None = None,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Replay a period under a draft (`rules.draft`): what it would have cost beside what it did, by level, as a share
     of the goods value, the `top` members who win and who lose, and the house account of both. For JSON.
@@ -314,6 +327,7 @@ def run(
                 for one, left in other.shares(draft):
                     then.add(one, left)
                     members.earn(one, 0, left)
+            progress("orders", number)
         counts = members.counts()
         winners = members.first("draft - now DESC", "draft > now", top)
         losers = members.first("draft - now", "draft < now", top)

@@ -449,6 +449,12 @@ def _check_repeats(session: Session, account: OpenAccount, orders: Sequence[Paid
     return set(stored)
 
 
+def hashes_of(session: Session, account_id: int, order_nos: Collection[str]) -> dict[str, str]:
+    """What was recorded under these numbers, as `PaidOrder.content_hash` says it; unknown numbers are left out."""
+    rows = _HASHES.among(session, (account_id,), sorted(order_nos))
+    return {row.order_no: row.content_hash for row in rows}
+
+
 def _record_purchases(
     session: Session, account_id: int, orders: Sequence[Accruing], now: datetime
 ) -> None:

@@ -282,19 +282,10 @@ def add(
         terms=terms, max_total_bps=max_total_bps, depth=depth, freeze_days=freeze_days, self_purchase=self_purchase,
         grades=grades, cap_fen=cap_fen, grade_freeze_days=grade_freeze_days, effective_at=effective_at,
     )  # fmt: skip
-    definition = {
-        **terms.as_value(),
-        "freeze_days": freeze_days,
-        "self_purchase": self_purchase,
-        "depth": depth,
-        "grades": {name: one.as_value() for name, one in version.grades.items()},
-        "cap_fen": cap_fen,
-        "grade_freeze_days": dict(version.grade_freeze_days),
-    }
     rule = Rule(
         account_id=account_id,
         effective_at=effective_at,
-        definition=to_json(definition),
+        definition=to_json(definition_of(version)),
         actor=actor,
         created_at=now,
     )
@@ -332,13 +323,27 @@ def draft(
     )  # fmt: skip
 
 
-def parse(rule: Rule) -> RuleVersion:
-    """A stored version as the plan takes it."""
-    value = json.loads(rule.definition)
+def definition_of(version: RuleVersion) -> dict[str, Any]:
+    """A version without its id and date, for JSON: what a row keeps of it, and a task that tries a draft."""
+    return {
+        **version.terms.as_value(),
+        "freeze_days": version.freeze_days,
+        "self_purchase": version.self_purchase,
+        "depth": version.depth,
+        "grades": {name: one.as_value() for name, one in version.grades.items()},
+        "cap_fen": version.cap_fen,
+        "grade_freeze_days": dict(version.grade_freeze_days),
+    }
+
+
+def from_definition(
+    value: Mapping[str, Any], effective_at: datetime, rule_id: int = 0
+) -> RuleVersion:
+    """The version that `definition_of` wrote down."""
     return RuleVersion(
-        id=rule.id,
-        effective_at=rule.effective_at,
-        terms=Terms.from_value(value),
+        id=rule_id,
+        effective_at=effective_at,
+        terms=Terms.from_value(dict(value)),
         freeze_days=value["freeze_days"],
         self_purchase=value["self_purchase"],
         depth=value["depth"],
@@ -346,6 +351,11 @@ def parse(rule: Rule) -> RuleVersion:
         cap_fen=value.get("cap_fen", 0),
         grade_freeze_days=value.get("grade_freeze_days", {}),
     )
+
+
+def parse(rule: Rule) -> RuleVersion:
+    """A stored version as the plan takes it."""
+    return from_definition(json.loads(rule.definition), rule.effective_at, rule.id)
 
 
 def versions_of(session: Session, account_id: int) -> list[Rule]:

@@ -33,6 +33,14 @@ TRIES: Final = 3
 BOOKS: Final = "books"
 """Prove the books of the whole installation (proof.py)."""
 
+RULE_DRY_RUN: Final = "rule_dry_run"
+"""Try a draft of the rule on a past period (dryrun.py)."""
+GRADES: Final = "grades"
+"""Look at every member's grade now, without waiting for the clock (grades.py)."""
+CHECK_INTAKE: Final = "check_intake"
+WRITE_INTAKE: Final = "write_intake"
+"""Read uploaded tables and say what would come of them; write them (intake.py)."""
+
 
 class Lost(Exception):
     """The lease ran out and another worker has the task: stop, change nothing more."""

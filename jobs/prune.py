@@ -1,4 +1,4 @@
-"""What is forgotten: messages done and webhooks tried a month ago, nonces, sessions and links of no use any more."""
+"""What is forgotten: messages done and webhooks tried a month ago; nonces, sessions, links and uploads of no use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
-from domain import api_keys, campaigns, outbox, referrals, webhooks
+from domain import api_keys, campaigns, intake, outbox, referrals, webhooks
 from domain import sessions as web_sessions
 from domain.campaigns.audience import month_of
 from domain.staff import lockout, sessions
@@ -40,6 +40,7 @@ def prune_all(process: Process) -> int:
         lambda session: sessions.prune(session, now),
         lambda session: lockout.prune(session, now),
         lambda session: web_sessions.prune(session, now - KEEP_SESSIONS),
+        lambda session: intake.prune(session, now - intake.KEPT),
         lambda session: referrals.prune(session, now - referrals.WAITS),
     )
     return sum(_until_none(process, forget) for forget in forgetting)

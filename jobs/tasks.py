@@ -7,16 +7,18 @@ writes in small transactions of its own, and may be run again from its last curs
 from __future__ import annotations
 
 import logging
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
 from context import Context
-from domain import proof, tasks
+from domain import dryrun, grades, imports, intake, order_sheets, proof, rules, tasks
 from domain.errors import DomainError
 from domain.tasks import Claimed
 from jobs.process import Process, current
@@ -63,7 +65,78 @@ def prove_books(process: Process, _task: Claimed, report: Report) -> dict[str, A
         return proof.ledger_check(session, progress).as_value()
 
 
-RUNNERS: Final[dict[str, Runner]] = {tasks.BOOKS: prove_books}
+def try_rule(process: Process, task: Claimed, report: Report) -> dict[str, Any]:
+    """What a past period would have cost under a draft of the rule."""
+    assert task.account_id is not None, "a rule is an account's"  # noqa: S101 # a bug
+    since, until = (datetime.fromisoformat(task.params[name]) for name in ("since", "until"))
+    draft = rules.from_definition(task.params["draft"], since)
+    with process.context.database.snapshot() as session:
+        return dryrun.run(
+            session, task.account_id, draft, since=since, until=until,
+            progress=lambda _what, done: report(done),
+        )  # fmt: skip
+
+
+def sweep_grades(process: Process, task: Claimed, report: Report) -> dict[str, Any]:
+    """Every member of the account, from where a sweep stands to the last one."""
+    assert task.account_id is not None, "members are an account's"  # noqa: S101 # a bug
+    account_id, seen, moved = task.account_id, 0, 0
+    while True:
+        now = process.context.clock.now()
+        step = process.context.database.transact(
+            lambda session, now=now: grades.sweep(session, account_id, now, pause=timedelta(0))  # type: ignore[misc]
+        )
+        seen, moved = seen + step.members, moved + step.moved
+        report(seen)
+        if step.finished:
+            return {"members": seen, "moved": moved}
+
+
+def check_intake(process: Process, task: Claimed, report: Report) -> dict[str, Any]:
+    """Read uploaded tables and say what would come of them."""
+    return _take_in(process, task, report, dry_run=True)
+
+
+def write_intake(process: Process, task: Claimed, report: Report) -> dict[str, Any]:
+    """Write uploaded tables, then delete them. A worker that dies leaves what it wrote: the next one knows it."""
+    outcome = _take_in(process, task, report, dry_run=False)
+    process.context.database.transact(lambda session: intake.forget(session, task.params["intake"]))
+    return outcome
+
+
+def _take_in(process: Process, task: Claimed, report: Report, *, dry_run: bool) -> dict[str, Any]:
+    assert task.account_id is not None, "tables are an account's"  # noqa: S101 # a bug
+    database, now = process.context.database, process.context.clock.now()
+    account = process.account(task.account_id)
+    row = database.read(lambda session: intake.get(session, account.id, task.params["intake"]))
+    files = intake.files_of(row, process.context.keyring)
+    actor = task.params["actor"]
+
+    def progress(_what: str, done: int) -> None:
+        report(done)
+
+    if row.kind == intake.ORDERS:
+        [content] = files.values()
+        return order_sheets.run(
+            database, account, content, dry_run=dry_run, actor=actor, now=now, progress=progress
+        )
+    with tempfile.TemporaryDirectory(prefix="banyan-intake-") as folder:
+        for name, content in files.items():
+            (Path(folder) / name).write_bytes(content)
+        options = imports.Options(intake.options_of(row)["source"])
+        return imports.run(
+            database, process.context.keyring, account, imports.CsvFolder(Path(folder)), options,
+            dry_run=dry_run, accept_problems=task.params.get("accept", False), actor=actor, now=now, progress=progress,
+        ).as_value()  # fmt: skip
+
+
+RUNNERS: Final[dict[str, Runner]] = {
+    tasks.BOOKS: prove_books,
+    tasks.RULE_DRY_RUN: try_rule,
+    tasks.GRADES: sweep_grades,
+    tasks.CHECK_INTAKE: check_intake,
+    tasks.WRITE_INTAKE: write_intake,
+}
 """Kind of work → who does it."""
 
 

@@ -165,17 +165,28 @@ class Columns:
         return int(amount)
 
     def instant(self, row: Mapping[str, Any], meaning: str) -> datetime | None:
-        """An instant: seconds since 1970, or a date as a clock in China shows it unless it names a zone."""
+        """An instant: seconds since 1970, or a date as a clock in China shows it unless it names a zone; also as Excel
+        writes it, 2026/3/2 8:05."""
         text = self.text(row, meaning)
         if text is None or text == "0":
             return None
         try:
             if re.fullmatch(r"[0-9]{9,11}", text):
                 return datetime.fromtimestamp(int(text), UTC)
-            at = datetime.fromisoformat(text.replace("/", "-"))
+            at = datetime.fromisoformat(_padded(text.replace("/", "-")))
         except (ValueError, OverflowError):
             raise Invalid("not an instant", value=text) from None
         return (at.replace(tzinfo=CHINA) if at.tzinfo is None else at).astimezone(UTC)
+
+
+def _padded(text: str) -> str:
+    """2026-3-2 8:05 with the zeros that ISO 8601 asks for; other texts as they are."""
+    found = re.fullmatch(r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})(?:[ T]([0-9]{1,2})(:.*))?", text)
+    if found is None:
+        return text
+    year, month, day, hour, rest = found.groups()
+    date = f"{year}-{month:0>2}-{day:0>2}"
+    return date if hour is None else f"{date}T{hour:0>2}{rest}"
 
 
 def _plain(heading: str) -> str:

@@ -42,6 +42,8 @@ SETTLED_WORDS: Final = (
     "可提现",
     "已到账",
 )
+SOURCE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+"""How a source is named."""
 _OPENID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _GRADE = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _ORDER_NO = re.compile(r"[\x21-\x7e]{1,64}")
@@ -118,7 +120,7 @@ class Staged:
     """A source that has been read. `totals` are sums of the source in rows and fen; `problems` what was left out."""
 
     def __init__(self, source: Source, options: Options) -> None:
-        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", options.source):
+        if not SOURCE.fullmatch(options.source):
             raise Invalid("a source is named by up to 32 of a-z, 0-9 and -", source=options.source)
         self.options = options
         self.problems = Problems()

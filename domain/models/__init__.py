@@ -80,7 +80,7 @@ from domain.models.staff import (
     StaffRole,
     StaffSession,
 )
-from domain.models.tasks import Task
+from domain.models.tasks import Intake, Task
 from domain.models.tree import (
     AccountDay,
     Board,
@@ -131,6 +131,7 @@ __all__ = [
     "Identity",
     "ImportedRow",
     "Instant",
+    "Intake",
     "Lease",
     "LinkTouch",
     "LoginGuard",

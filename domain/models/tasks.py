@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, Index, Integer, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Index, Integer, LargeBinary, UniqueConstraint, text
+from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, mapped_column
 
 from domain.models.base import (
@@ -16,6 +17,7 @@ from domain.models.base import (
     MaybeKey64,
     MaybeRef,
     Name,
+    Ref,
     Word,
     ascii_key,
 )
@@ -51,3 +53,27 @@ class Task(Base):
     lease_until: Mapped[At]
     created_at: Mapped[At]
     finished_at: Mapped[MaybeAt]
+
+
+class Intake(Base):
+    """Tables that somebody uploaded: checked by one task, written by another. `content` is sealed, and gone (null) when
+    it was written or has waited too long: it holds people's names and phone numbers."""
+
+    __tablename__ = "intake"
+    __table_args__ = (
+        Index(None, "account_id", "id"),  # the newest uploads of an account
+        CheckConstraint("kind IN ('orders', 'takeover')", name="kind"),
+    )
+    id: Mapped[Id]
+    account_id: Mapped[Ref]
+    kind: Mapped[Word]
+    name: Mapped[Name]
+    options: Mapped[Json]
+    size: Mapped[int] = mapped_column(Integer)
+    content: Mapped[bytes | None] = mapped_column(
+        LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
+    )
+    check_task_id: Mapped[MaybeRef]
+    write_task_id: Mapped[MaybeRef]
+    actor: Mapped[Name]
+    created_at: Mapped[At]

@@ -579,6 +579,10 @@ class Killer:
                 assert len(self.jobs()) <= QUOTA  # not one call more
                 self._shop.fault(quota={})
                 self._caster.later(3700)
+                redis = (
+                    self._shop.context.redis
+                )  # whose hours our clock does not move: WeChat may be asked again
+                redis.delete(*redis.scan_iter("*:asked:*"), "none")
                 self.lifted = True
             self._caster.later(batches.LEASE_SECONDS + 5)
 

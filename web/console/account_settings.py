@@ -23,12 +23,6 @@ from web.console.setting_fields import GROUPS, Field, Group, group_of, read_all
 from web.console.visit import Answer, Visit, page
 from web.pages import t
 
-explain(
-    "settings out of range",
-    Both(
-        "有设置填得不对，请检查标红的项。", "A setting is out of range: look at those marked red."
-    ),
-)
 explain("a stop needs a reason", Both("请写明原因。", "Please give a reason."))
 
 DEPTHS: Final = {

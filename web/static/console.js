@@ -77,4 +77,5 @@ async function poll(part) {
     part.replaceWith(next);
     part = next;
   }
+  if (part && part.closest("[data-reload]")) location.reload();  // the page shows what came of it
 }

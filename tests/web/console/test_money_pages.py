@@ -121,8 +121,10 @@ def test_rule_is_tried_on_the_last_month_and_writes_nothing_until_it_is_publishe
     tried = boss.post("/console/tea/rules/new", **{"do": "try", "rate-1": "20", "freeze_days": "7"})
     assert "什么也没有写入" in tried.text
     assert console.merchant.database.read(lambda s: len(s.scalars(count).all())) == before
-    boss.post("/console/tea/rules/new", **{"do": "publish", "rate-1": "90", "freeze_days": "7"})
-    assert "超过了上限" in boss.said()
+    form = {"do": "publish", "kind": "rates", "rate-1": "90", "freeze_days": "7"}
+    refused = boss.post("/console/tea/rules/new", **form).text
+    assert "超过了上限" in refused
+    assert 'value="90"' in refused, "what was written stays"
     boss.post("/console/tea/rules/new", **{"do": "publish", "rate-1": "12.5", "freeze_days": "3"})
     newest = console.merchant.database.read(
         lambda s: rules.parse(s.scalars(select(Rule).order_by(Rule.id.desc()).limit(1)).one())
@@ -204,7 +206,7 @@ def test_product_has_rates_of_its_own(console: Console, boss: Browser) -> None:
         "rate-1": "8",
         "rate-2": "2",
     }
-    boss.post("/console/tea/products/save", **form)
+    boss.post("/console/tea/products/new", kind="rates", **form)
     row = read(console, select(Product).where(Product.sku == "cup-1"))
     assert (row.price_fen, row.stock) == (5_900, 10)
     assert "8%" in boss.get("/console/tea/products").text

@@ -19,6 +19,8 @@ from domain import (
     audit,
     campaigns,
     disputes,
+    grades,
+    intake,
     orders,
     outbox,
     products,
@@ -108,6 +110,10 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
     thing = products.put(
         session, account, "T-1", name=f"{SCRIPT}{OVERRIDE}{FORMULA}", price_fen=1, now=now
     )
+    step = grades.put(
+        session, account.id, "gold", name=f"{SCRIPT}{OVERRIDE}", rank=9, conditions={"earned_fen": 10**9},
+        actor=SCRIPT, now=now,
+    )  # fmt: skip
     sold = session.scalars(select(Order.id).where(Order.account_id == account.id)).one()
     asked = Withdrawal(
         account_id=account.id, member_id=world.member_ids["child"], payout_no=f"W{account.id}", client_token="t",
@@ -154,6 +160,11 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
     )  # fmt: skip
     compared = reconciliations.latest(session, account.id, reconciliations.BILL)
     assert compared is not None
+    table = intake.add(
+        session, merchant.context.keyring, account.id, intake.ORDERS,
+        {"orders.csv": f"{SCRIPT},openid\n{FORMULA},{OVERRIDE}\n".encode()},
+        name=f"{SCRIPT}{OVERRIDE}.csv", actor=SCRIPT, now=now,
+    )  # fmt: skip
     world.places |= {
         "reconciliation_id": compared.id,
         "commission_id": earned,
@@ -166,6 +177,8 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
         "signal_id": odd.id,
         "dispute_id": objection.dispute.id,
         "product_id": thing.id,
+        "grade_id": step.id,
+        "intake_id": table.id,
         "withdrawal_id": asked.id,
         "campaign_id": made.id,
         "outbox_id": message.id,
