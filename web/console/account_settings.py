@@ -70,6 +70,10 @@ def _rows(
     ]  # fmt: skip
 
 
+Risk = tuple[Field, str, str, str]
+"""(setting, before, after, what the form says when exactly this was accepted)"""
+
+
 @page(
     "/settings",
     allow=Permission.SETTINGS_READ,
@@ -85,9 +89,9 @@ def _shown(
     group: Group,
     given: Mapping[str, str] | None = None,
     wrong: Mapping[str, Both] | None = None,
-    risks: list[tuple[Field, str, str]] | None = None,
+    risks: list[Risk] | None = None,
 ) -> str:
-    """The page of a group; `risks` (setting, before, after) are to be accepted before what was given is saved."""
+    """The page of a group; `risks` are to be accepted before what was given is saved."""
     account = visit.account
     return render_template(
         "console/settings.html", group=group, rows=_rows(group, account.settings, given or {}, wrong or {}),
@@ -106,7 +110,8 @@ def settings_save(visit: Visit) -> Answer:
         flash(t("没有保存，请检查标红的项。", "Not saved: look at what is marked red."), "danger")
         return _shown(visit, group, given, wrong), 422
     risks = _new_risks(group, visit.account.settings, values)
-    if risks and request.form.get("understood") != "1":
+    accepted = request.form.getlist("accepted") if request.form.get("understood") == "1" else []
+    if not {key for *_, key in risks} <= set(accepted):
         return _shown(visit, group, given, risks=risks), 422
     try:
         changed = visit.transact(
@@ -132,13 +137,16 @@ def _refused(now: Settings, values: Mapping[str, Any]) -> dict[str, Both]:
     return {}
 
 
-def _new_risks(
-    group: Group, now: Settings, values: Mapping[str, Any]
-) -> list[tuple[Field, str, str]]:
-    """(setting, before, after) of what becomes risky, or risky in another way."""
+def _new_risks(group: Group, now: Settings, values: Mapping[str, Any]) -> list[Risk]:
+    """What becomes risky, or risky in another way."""
     before = asdict(now)
     return [
-        (one, one.said(before[one.name]), one.said(values[one.name]))
+        (
+            one,
+            one.said(before[one.name]),
+            one.said(values[one.name]),
+            f"{one.name}={one.shown(values[one.name])}",
+        )
         for one in group.fields
         if one.warns(values[one.name]) and values[one.name] != before[one.name]
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -140,7 +141,10 @@ def test_risky_value_is_saved_only_when_its_warning_was_read(
     assert "请先读完风险" in answer.text
     assert words in answer.text
     assert settings_of(console) == before
-    save(boss, console, code, **{name: text, "understood": "1"})
+    [accepted] = re.findall(r'name="accepted" value="([^"]*)"', answer.text)
+    other = save(boss, console, code, **{name: text, "understood": "1", "accepted": f"{name}=?"})
+    assert "请先读完风险" in other.text, "what was accepted was something else"
+    save(boss, console, code, **{name: text, "understood": "1", "accepted": accepted})
     assert "已保存 1 项" in boss.said()
     after = settings_of(console)
     assert after != before
