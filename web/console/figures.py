@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from flask import Response as FlaskResponse
 from flask import render_template, request, stream_with_context
-from sqlalchemy.orm import Session
 
 from domain import audit, reports, sheets
 from domain.models import Daily
@@ -65,22 +64,28 @@ def span_of(visit: Visit, days: int = DAYS) -> tuple[date, date]:
     menu=Menu(TODAY, Both("每日统计", "Statistics"), "bar-chart", 20),
 )
 def statistics(visit: Visit) -> Answer:
-    """What each day brought, and what each level brought and cost."""
+    """What each day brought. One row a day is read, whatever the size of the account."""
     since, until = span_of(visit)
-
-    def look(session: Session) -> tuple[list[Daily], dict[int, dict[str, int]]]:
-        account_id = visit.account.id
-        rows = reports.of_account(session, account_id, since, until)
-        return rows, reports.by_level(session, account_id, since, until)
-
-    rows, levels = visit.read(look)
+    rows = visit.read(lambda session: reports.of_account(session, visit.account.id, since, until))
     if request.args.get("format") == "csv":
         return _file(visit, f"days-{since:%Y%m%d}-{until:%Y%m%d}", _day_cells(rows))
     totals = {name: sum(getattr(row, name) for row in rows) for name, _ in FIGURES}
     return render_template(
-        "console/statistics.html", rows=rows[::-1], levels=sorted(levels.items()), totals=totals, figures=FIGURES,
+        "console/statistics.html", rows=rows[::-1], totals=totals, figures=FIGURES,
         since=since, until=until, charts=_charts(rows, since, until),
     )  # fmt: skip
+
+
+@page("/statistics/levels", allow=Permission.DASHBOARD_READ)
+def statistics_levels(visit: Visit) -> Answer:
+    """What each level brought and cost: everybody's rows of these days are added up, so only for who asks for it."""
+    since, until = span_of(visit)
+    levels = visit.read(lambda session: reports.by_level(session, visit.account.id, since, until))
+    part = "X-Fragment" in request.headers
+    template = "console/levels_part.html" if part else "console/levels.html"
+    return render_template(
+        template, levels=sorted(levels.items()), figures=FIGURES, since=since, until=until
+    )
 
 
 def _day_cells(rows: Sequence[Daily]) -> Iterator[Sequence[object]]:
