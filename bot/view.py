@@ -28,6 +28,8 @@ from bot.robot import SUCCESS, WrongEnvelope, read_xml, reply_to, robot
 from bot.touches import Journal
 from bot.visit import DONE, Answer, Visit
 from context import Context
+from domain import accounts
+from domain.errors import Busy
 from wechat.signing import is_fresh, is_signed
 
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -86,11 +88,25 @@ def _refuse(error: Refused) -> Response:
 @blueprint.get("/wechat/<slug>")
 def verify(slug: str) -> Response:
     """WeChat asks whether this address is ours: the echo is text, never a page, because no signature covers it."""
+    deadline = time.monotonic() + BUDGET_SECONDS
     door = _door()
-    _check_signature(_find(door, slug), door.context.clock.now())
+    known, now = _find(door, slug), door.context.clock.now()
+    _check_signature(known, now)
     if "echostr" not in request.args:
         raise Refused(400, "no echostr")
+    _note_verified(door, known, now, deadline)
     return _plain(request.args["echostr"])
+
+
+def _note_verified(door: Door, known: Known, now: datetime, deadline: float) -> None:
+    """For the console's light. Pushes never come here; a database that is away does not keep WeChat from its echo."""
+    try:
+        door.context.callback_database.transact(
+            lambda session: accounts.note_verified(session, known.account.id, now),
+            deadline=deadline,
+        )
+    except (DBAPIError, Busy):
+        _log.warning("account %s was verified; it could not be noted", known.account.slug)
 
 
 @blueprint.post("/wechat/<slug>")

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
+import string
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from domain import audit
 from domain.db import is_key, to_json
 from domain.errors import Conflict, Invalid, NotFound
-from domain.models import Account, Tree
+from domain.models import Account, Audit, Tree
 from domain.secrets import Keyring
 from domain.texts import LANGUAGES
 
@@ -71,6 +74,12 @@ RESERVED_SLUGS: Final = frozenset(
 _TOKEN = re.compile(r"[A-Za-z0-9]{3,32}")
 _AES_KEY = re.compile(r"[A-Za-z0-9]{43}")
 _APP_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_ALPHABET: Final = string.ascii_letters + string.digits
+
+URL_VERIFIED: Final = "url_verified"
+SECRETS_REPLACED: Final = "secrets_replaced"
+"""Actions of the audit log."""
+VERIFIED_EVERY: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +330,113 @@ def change_settings(session: Session, account: Account, changes: dict[str, Any])
         update(Account).where(Account.id == account.id).values(settings=settings.as_json())
     )
     return settings
+
+
+def revise(
+    session: Session,
+    account_id: int,
+    changes: Mapping[str, Any],
+    *,
+    actor: str,
+    reason: str = "",
+    now: datetime,
+) -> dict[str, tuple[Any, Any]]:
+    """Replace some settings by a person's hand: {name: (before, after)} of those that became different, which are
+    noted in the audit log. Two people at once change one after the other. Raises `Invalid`, `NotFound`."""
+    row = session.get(Account, account_id, with_for_update=True, populate_existing=True)
+    if row is None:
+        raise NotFound("no such account", account=account_id)
+    before = asdict(settings_of(row))
+    after = asdict(change_settings(session, row, dict(changes)))
+    different = {
+        name: (before[name], after[name]) for name in changes if before[name] != after[name]
+    }
+    if different:
+        said = {"reason": reason} if reason else {}
+        audit.record(
+            session, account_id, actor=actor, action="settings_changed", subject=f"account/{account_id}",
+            before={name: one for name, (one, _) in different.items()},
+            after={name: one for name, (_, one) in different.items()} | said, now=now,
+        )  # fmt: skip
+    return different
+
+
+def replace_secrets(
+    session: Session,
+    keyring: Keyring,
+    account_id: int,
+    *,
+    app_secret: str = "",
+    token: str = "",
+    aes_key: str = "",
+    mode: str = "",
+    actor: str,
+    now: datetime,
+) -> list[str]:
+    """Other secrets or another mode, as WeChat has them now; what is "" stays. The names of what was given, which are
+    noted without their values. The callback answers by them within seconds (bot/known.py). Raises `Invalid`."""
+    given = {"app_secret": app_secret.strip(), "token": token, "aes_key": aes_key, "mode": mode}
+    given = {name: value for name, value in given.items() if value}
+    checks = {
+        "app_secret": True,
+        "token": _TOKEN.fullmatch(token),
+        "aes_key": _AES_KEY.fullmatch(aes_key),
+        "mode": mode in MODES,
+    }
+    wrong = sorted(name for name in given if not checks[name])
+    if wrong:
+        raise Invalid(f"not usable: {', '.join(wrong)}", keys=wrong)
+    row = session.get(Account, account_id, with_for_update=True, populate_existing=True)
+    if row is None:
+        raise NotFound("no such account", account=account_id)
+    if not given:
+        return []
+    before = row.mode
+    row.mode = mode or row.mode
+    for name, value in given.items():
+        if name != "mode":
+            setattr(row, name, keyring.seal(value, f"account/{account_id}/{name}"))
+    session.flush()
+    audit.record(
+        session, account_id, actor=actor, action=SECRETS_REPLACED, subject=f"account/{account_id}",
+        before={"mode": before}, after={"mode": row.mode, "replaced": sorted(given)}, now=now,
+    )  # fmt: skip
+    return sorted(given)
+
+
+def note_verified(session: Session, account_id: int, now: datetime) -> bool:
+    """WeChat has asked whether the callback is ours, rightly signed: noted once a minute at most, whether it was."""
+    last = verified_at(session, account_id)
+    if last is not None and now - last < VERIFIED_EVERY:
+        return False
+    audit.record(
+        session, account_id, actor="wechat", action=URL_VERIFIED, subject=f"account/{account_id}", now=now
+    )  # fmt: skip
+    return True
+
+
+def verified_at(session: Session, account_id: int) -> datetime | None:
+    """When WeChat last verified the callback's address with the token that the account has now; None when it has
+    not."""
+    verified = _last(session, account_id, URL_VERIFIED)
+    replaced = _last(session, account_id, SECRETS_REPLACED)
+    stale = verified is not None and replaced is not None and replaced > verified
+    return None if stale else verified
+
+
+def _last(session: Session, account_id: int, action: str) -> datetime | None:
+    query = select(Audit.at).where(Audit.account_id == account_id, Audit.action == action)
+    return session.scalar(query.order_by(Audit.at.desc()).limit(1))
+
+
+def new_token() -> str:
+    """A token for the callback: 32 letters and digits, the most that WeChat takes."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(32))
+
+
+def new_aes_key() -> str:
+    """An EncodingAESKey: 43 letters and digits, as the platform's own button makes them."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(43))
 
 
 def unseal(account: Account, keyring: Keyring) -> OpenAccount:

@@ -6,20 +6,21 @@ the same transaction (moves.py), so there is no decision without its effect.
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from domain import audit, members, moves, notices
+from domain import audit, events, members, moves, notices
 from domain.accounts import OpenAccount
 from domain.bindings import display_name
 from domain.db import changed, is_duplicate
 from domain.errors import Conflict, Invalid, NotFound
-from domain.models import Dispute, DisputeNote, Member
+from domain.models import Dispute, DisputeNote, Event, Member, Scene
 from domain.moves import Rebound
 
 OPEN: Final = "open"
@@ -74,7 +75,9 @@ def open_or_add(
     added = dispute is not None
     if dispute is None:
         dispute = _open(session, account.id, member.id, now)
-    elif len(notes_of(session, dispute.id)) >= NOTES_LIMIT:
+    elif (
+        len([note for note in notes_of(session, dispute.id) if note.actor == MEMBER]) >= NOTES_LIMIT
+    ):
         raise Invalid("enough has been said until somebody decides", limit=NOTES_LIMIT)
     _note(session, dispute.id, note_key, MEMBER, body, now)
     return Objection(dispute, added=added)
@@ -115,6 +118,41 @@ def _note(
         DisputeNote(dispute_id=dispute_id, note_key=note_key, actor=actor, body=body, at=now)
     )
     session.flush()
+
+
+def comment(
+    session: Session, account: OpenAccount, dispute_id: int, body: str, *, actor: str, now: datetime
+) -> None:
+    """A note of the staff beside what the promoter said, for colleagues; nobody else reads it. Raises `Invalid`,
+    `NotFound`, and `DecidedAlready`."""
+    dispute = get(session, account.id, dispute_id)
+    if dispute.state != OPEN:
+        raise DecidedAlready("this dispute has been decided", dispute=dispute_id)
+    key = f"staff-{dispute_id}-{secrets.token_hex(8)}"
+    _note(session, dispute_id, key, actor, _body(body), now)
+
+
+def candidates(session: Session, dispute: Dispute, since: datetime, limit: int = 8) -> list[Member]:
+    """Whom it may be about: members who came by a code of the promoter since then and were not bound to them, newest
+    first."""
+    codes = select(Scene.id).where(Scene.member_id == dispute.member_id)
+    query = (
+        select(Event.member_id)
+        .where(
+            Event.account_id == dispute.account_id,
+            Event.kind == events.BIND_REFUSED,
+            Event.at >= since,
+            Event.scene_id.in_(codes),
+            Event.member_id.is_not(None),
+            Event.member_id != dispute.member_id,
+        )
+        .group_by(Event.member_id)
+        .order_by(func.max(Event.at).desc())
+        .limit(limit)
+    )
+    ids = [one for one in session.scalars(query) if one is not None]
+    found = members.by_ids(session, ids)
+    return [found[one] for one in ids if one in found]
 
 
 def decide(

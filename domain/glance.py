@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from domain import reports, tasks, withdrawals
 from domain.db import Database, Sql, to_db
-from domain.models import AccountDay, Daily, Outbox, Withdrawal
+from domain.models import AccountDay, Daily, Outbox
 from domain.reports import bounds, day_of
 
 SPANS: Final = (7, 30, 90)
@@ -118,7 +118,7 @@ def look(session: Session, account_id: int, span: int, now: datetime) -> Glance:
     last = max(counted.values(), key=lambda row: row.day, default=None)
     return Glance(
         days, 0 if last is None else last.following, None if last is None else last.counted_at,
-        _frozen(session, account_id), _open_withdrawals(session, account_id),
+        _frozen(session, account_id), withdrawals.open_sums(session, account_id),
         _messages(session, account_id, "pending"), _messages(session, account_id, "dead"), last_proof(session),
     )  # fmt: skip
 
@@ -146,16 +146,6 @@ def _frozen(session: Session, account_id: int) -> int:
     left = Daily.accrued_fen - Daily.settled_fen - Daily.voided_fen
     query = select(func.sum(left)).where(Daily.account_id == account_id, Daily.member_id == 0)
     return int(session.scalar(query) or 0)
-
-
-def _open_withdrawals(session: Session, account_id: int) -> dict[str, tuple[int, int]]:
-    query = (
-        select(Withdrawal.status, func.count(), func.sum(Withdrawal.amount_fen))
-        .where(Withdrawal.account_id == account_id, Withdrawal.status.in_(withdrawals.OPEN))
-        .group_by(Withdrawal.status)
-    )
-    found = {status: (number, int(fen)) for status, number, fen in session.execute(query)}
-    return {status: found.get(status, (0, 0)) for status in withdrawals.OPEN}
 
 
 SHOWN: Final = 1000

@@ -7,12 +7,12 @@ commission is void, by its own posting. Whoever earned it is told at every step,
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from domain import audit, ledger, notices
@@ -272,6 +272,32 @@ def open_of(session: Session, account_id: int, *, after_id: int = 0, limit: int 
 def ids_of_signal(session: Session, signal_id: int, limit: int = 500) -> list[int]:
     """Up to `limit` open holds of a signal."""
     return [row.id for row in _OF_SIGNAL(session, signal_id, limit)]
+
+
+def sums_of_signals(session: Session, signal_ids: Collection[int]) -> dict[int, tuple[int, int]]:
+    """Signal → how many commissions it holds now, and their fen; a signal that holds none is left out."""
+    left = func.sum(Commission.amount_fen - Commission.clawed_fen)
+    query = (
+        select(Hold.signal_id, func.count(), left)
+        .join(Commission, Commission.id == Hold.commission_id)
+        .where(Hold.signal_id.in_(signal_ids), Hold.outcome == OPEN)
+        .group_by(Hold.signal_id)
+    )
+    return {
+        signal_id: (number, int(fen))
+        for signal_id, number, fen in session.execute(query)
+        if signal_id is not None
+    }
+
+
+def of_signal(session: Session, signal_id: int, limit: int = 50) -> list[tuple[Hold, Commission]]:
+    """Up to `limit` holds of a signal with their commissions, oldest first, whatever became of them."""
+    query = (
+        select(Hold, Commission)
+        .join(Commission, Commission.id == Hold.commission_id)
+        .where(Hold.signal_id == signal_id)
+    )
+    return [(one, row) for one, row in session.execute(query.order_by(Hold.id).limit(limit))]
 
 
 def history_of(session: Session, commission_id: int) -> list[Hold]:

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from domain.db import Sql, to_db, to_json
+from domain.errors import NotFound
 from domain.models import Merchant, Reconciliation, Withdrawal
 
 NUMBERS: Final = "numbers"
@@ -100,6 +101,14 @@ def of_account(
     if before_id is not None:
         query = query.where(Reconciliation.id < before_id)
     return list(session.scalars(query.order_by(Reconciliation.id.desc()).limit(limit)))
+
+
+def get(session: Session, account_id: int, reconciliation_id: int) -> Reconciliation:
+    """The comparison of this account, or `NotFound`."""
+    row = session.get(Reconciliation, reconciliation_id)
+    if row is None or row.account_id != account_id:
+        raise NotFound("no such reconciliation", reconciliation=reconciliation_id)
+    return row
 
 
 def as_value(row: Reconciliation) -> dict[str, Any]:

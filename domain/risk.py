@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -458,6 +458,18 @@ def open_about(session: Session, member_id: int) -> list[RiskSignal]:
     """Open signals about a member: what a withdrawal's screen shows."""
     query = select(RiskSignal).where(RiskSignal.member_id == member_id, RiskSignal.status == OPEN)
     return list(session.scalars(query.order_by(RiskSignal.id)))
+
+
+def kinds_about(session: Session, member_ids: Collection[int]) -> dict[int, list[str]]:
+    """The kinds of the open signals about each of these members, in one statement: what a queue shows."""
+    query = select(RiskSignal.member_id, RiskSignal.kind).where(
+        RiskSignal.member_id.in_(member_ids), RiskSignal.status == OPEN
+    )
+    found: dict[int, list[str]] = defaultdict(list)
+    for member_id, kind in session.execute(query.order_by(RiskSignal.id)):
+        if member_id is not None:
+            found[member_id].append(kind)
+    return found
 
 
 def release(

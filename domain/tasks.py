@@ -183,6 +183,14 @@ def newest(session: Session, account_id: int | None, kind: str, *states: str) ->
     return session.scalar(query.order_by(Task.id.desc()).limit(1))
 
 
+def recent(session: Session, account_id: int | None, kind: str, limit: int = 10) -> list[Task]:
+    """The last tasks of a kind that ended, newest first."""
+    query = select(Task).where(
+        Task.account_id == account_id, Task.kind == kind, Task.state.in_((DONE, FAILED))
+    )
+    return list(session.scalars(query.order_by(Task.id.desc()).limit(limit)))
+
+
 def result_of(task: Task) -> dict[str, Any]:
     """What came of it; {} while it runs."""
     value: dict[str, Any] = json.loads(task.result) if task.result else {}

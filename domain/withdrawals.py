@@ -9,7 +9,7 @@ WeChat Pay, and never changes: after any doubt it is asked for, never replaced (
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -22,7 +22,16 @@ from domain.accounts import OpenAccount
 from domain.db import Sql, changed, to_db, to_json
 from domain.errors import Conflict, DomainError, Invalid, NotFound
 from domain.ledger import Entry
-from domain.models import Balance, Member, Notice, RiskSignal, Withdrawal, WithdrawalApproval
+from domain.models import (
+    Audit,
+    Balance,
+    Member,
+    Notice,
+    Posting,
+    RiskSignal,
+    Withdrawal,
+    WithdrawalApproval,
+)
 from domain.money import share
 from domain.secrets import short_digest
 
@@ -269,8 +278,7 @@ def approve(
         WithdrawalApproval(withdrawal_id=withdrawal.id, round=withdrawal.round, actor=actor, at=now)
     )
     _note(session, withdrawal, actor, "withdrawal_approved", now)
-    needed = 2 if withdrawal.amount_fen > account.settings.second_above_fen else 1
-    if len(actors) + 1 < needed:
+    if len(actors) + 1 < approvals_needed(account, withdrawal):
         session.flush()
         return withdrawal
     withdrawal.status, withdrawal.decided_at = APPROVED, now
@@ -700,6 +708,86 @@ def of_member(
     if before_id is not None:
         query = query.where(Withdrawal.id < before_id)
     return list(session.scalars(query))
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a member's withdrawals came to so far: how many of each end, and the fen that were paid out."""
+
+    paid: int = 0
+    paid_fen: int = 0
+    rejected: int = 0
+    failed: int = 0
+
+
+def records_of(session: Session, member_ids: Collection[int]) -> dict[int, Record]:
+    """The record of each of these members who has one, in one statement."""
+    query = (
+        select(
+            Withdrawal.member_id, Withdrawal.status, func.count(), func.sum(Withdrawal.amount_fen)
+        )
+        .where(
+            Withdrawal.member_id.in_(member_ids), Withdrawal.status.in_((PAID, REJECTED, FAILED))
+        )
+        .group_by(Withdrawal.member_id, Withdrawal.status)
+    )
+    figures: dict[int, dict[str, int]] = {}
+    for member_id, status, number, fen in session.execute(query):
+        one = figures.setdefault(member_id, {})
+        one[status] = number
+        if status == PAID:
+            one["paid_fen"] = int(fen)
+    return {member_id: Record(**one) for member_id, one in figures.items()}
+
+
+def approvals_of(session: Session, row: Withdrawal) -> list[WithdrawalApproval]:
+    """Who has said yes in the present round, oldest first."""
+    query = select(WithdrawalApproval).where(
+        WithdrawalApproval.withdrawal_id == row.id, WithdrawalApproval.round == row.round
+    )
+    return list(session.scalars(query.order_by(WithdrawalApproval.at)))
+
+
+def approvals_needed(account: OpenAccount, row: Withdrawal) -> int:
+    """How many different people must say yes."""
+    return 2 if row.amount_fen > account.settings.second_above_fen else 1
+
+
+_KEYS: Final = ("hold", "paid", "fee", "tax", "back")
+
+
+def postings_of(session: Session, row: Withdrawal) -> list[Posting]:
+    """What it moved in the ledger, in order."""
+    keys = [f"{reason}-{row.id}" for reason in _KEYS]
+    query = select(Posting).where(Posting.posting_key.in_(keys))
+    return list(session.scalars(query.order_by(Posting.id)))
+
+
+def story_of(session: Session, row: Withdrawal) -> list[Audit]:
+    """What people and alarms did to it, oldest first."""
+    query = select(Audit).where(
+        Audit.subject == f"withdrawal/{row.id}", Audit.account_id == row.account_id
+    )
+    return list(session.scalars(query.order_by(Audit.id)))
+
+
+def open_sums(session: Session, account_id: int) -> dict[str, tuple[int, int]]:
+    """What is not over yet, by state: how many, and their fen."""
+    query = (
+        select(Withdrawal.status, func.count(), func.sum(Withdrawal.amount_fen))
+        .where(Withdrawal.account_id == account_id, Withdrawal.status.in_(OPEN))
+        .group_by(Withdrawal.status)
+    )
+    found = {status: (number, int(fen)) for status, number, fen in session.execute(query)}
+    return {status: found.get(status, (0, 0)) for status in OPEN}
+
+
+def alarm_count(session: Session, account_id: int) -> int:
+    """How many withdrawals of the account a person has to look at."""
+    query = select(func.count()).where(
+        Withdrawal.alarm.is_not(None), Withdrawal.account_id == account_id
+    )
+    return session.scalar(query) or 0
 
 
 def queue(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+from domain import accounts
+from domain.errors import Busy
 from tests.bot.chat import Chat
 
 
@@ -35,3 +39,20 @@ def test_earnings_and_team_are_told(chat: Chat) -> None:
     assert "我的团队 1 人，买过 1 人" in text
     assert "消费 ¥29.97" in chat.say("anna", "我的团队").text
     assert "¥29.97 × 10% = ¥2.997" in chat.say("anna", "为什么").text
+
+
+def test_echo_is_noted_for_the_console_and_a_locked_database_does_not_keep_it_back(
+    chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = chat.app.test_client()
+    account_id, database = chat.accounts["tea"].id, chat.context.database
+    assert database.read(lambda s: accounts.verified_at(s, account_id)) is None
+    client.get("/wechat/tea", query_string=chat.query(echostr="1"))
+    assert database.read(lambda s: accounts.verified_at(s, account_id)) is not None
+
+    def locked(*_: object) -> bool:
+        raise Busy("the database is busy")
+
+    monkeypatch.setattr(accounts, "note_verified", locked)
+    response = client.get("/wechat/tea", query_string=chat.query(echostr="2"))
+    assert (response.status_code, response.text) == (200, "2")

@@ -14,7 +14,8 @@ document.addEventListener("DOMContentLoaded", () => {
   const body = document.body;
   addEventListener("pageshow", () => body.removeAttribute("aria-busy"));
   document.addEventListener("submit", (event) => {
-    if (!event.defaultPrevented) body.setAttribute("aria-busy", "true");
+    const leaves = !event.defaultPrevented && !event.target.hasAttribute("data-download");
+    if (leaves) body.setAttribute("aria-busy", "true");
   });
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[href]");
@@ -44,6 +45,16 @@ document.addEventListener("DOMContentLoaded", () => {
   }, true);
 
   document.querySelectorAll("[data-poll]").forEach(poll);
+
+  // <button data-copy="id"> copies what the input holds; without a script the input is there to be marked.
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    const input = document.getElementById(button.dataset.copy);
+    input.select();
+    await navigator.clipboard.writeText(input.value);
+    button.textContent = button.dataset.copied;
+  });
 });
 
 // A fragment is HTML of our own, escaped by the server. Whoever was signed out meanwhile gets the whole page again.

@@ -24,6 +24,7 @@ from domain import (
     orders,
     outbox,
     products,
+    reconciliations,
     staff,
     tasks,
     webhooks,
@@ -149,12 +150,23 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
     earned = session.scalars(
         select(Commission.id).where(Commission.account_id == account.id)
     ).first()
+    reconciliations.record(
+        session, account.id, reconciliations.BILL, now.date(),
+        reconciliations.Comparison(2, 0, 100, [
+            {"field": "not_ours", "ours": "none", "theirs": "100", "payout_no": f"{SCRIPT}{OVERRIDE}"},
+            {"field": "bill_fen", "ours": "1", "theirs": "2", "payout_no": FORMULA, "withdrawal": asked.id},
+        ]),
+        now,
+    )  # fmt: skip
+    compared = reconciliations.latest(session, account.id, reconciliations.BILL)
+    assert compared is not None
     table = intake.add(
         session, merchant.context.keyring, account.id, intake.ORDERS,
         {"orders.csv": f"{SCRIPT},openid\n{FORMULA},{OVERRIDE}\n".encode()},
         name=f"{SCRIPT}{OVERRIDE}.csv", actor=SCRIPT, now=now,
     )  # fmt: skip
     world.places |= {
+        "reconciliation_id": compared.id,
         "commission_id": earned,
         "member_id": world.member_ids["child"],
         "staff_id": person.id,
