@@ -135,14 +135,14 @@ def comment(
 def candidates(session: Session, dispute: Dispute, since: datetime, limit: int = 8) -> list[Member]:
     """Whom it may be about: members who came by a code of the promoter since then and were not bound to them, newest
     first."""
-    codes = select(Scene.id).where(Scene.member_id == dispute.member_id)
     query = (
         select(Event.member_id)
+        .join(Scene, Scene.id == Event.scene_id)
         .where(
             Event.account_id == dispute.account_id,
             Event.kind == events.BIND_REFUSED,
             Event.at >= since,
-            Event.scene_id.in_(codes),
+            Scene.member_id == dispute.member_id,
             Event.member_id.is_not(None),
             Event.member_id != dispute.member_id,
         )
@@ -151,7 +151,7 @@ def candidates(session: Session, dispute: Dispute, since: datetime, limit: int =
         .limit(limit)
     )
     ids = [one for one in session.scalars(query) if one is not None]
-    found = members.by_ids(session, ids)
+    found = members.by_ids(session, ids) if ids else {}
     return [found[one] for one in ids if one in found]
 
 

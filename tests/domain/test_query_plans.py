@@ -16,7 +16,9 @@ from domain import (
     codes,
     commissions,
     consents,
+    disputes,
     explain,
+    holds,
     ledger,
     members,
     notices,
@@ -25,6 +27,7 @@ from domain import (
     promoters,
     referrals,
     refunds,
+    risk,
     sessions,
     withdrawals,
 )
@@ -34,6 +37,8 @@ from domain.models import (
     Balance,
     Base,
     Commission,
+    Dispute,
+    Hold,
     Member,
     Notice,
     Order,
@@ -41,7 +46,9 @@ from domain.models import (
     Posting,
     Refund,
     Relation,
+    RiskSignal,
     Tally,
+    Withdrawal,
 )
 from tests.domain.statements import plan_of, recorded
 from tests.domain.world import KEYRING, START, open_account
@@ -131,6 +138,21 @@ def _fill(session: Session, account_id: int) -> None:
             }
             for n in numbers
         ],
+        RiskSignal: [
+            {
+                "account_id": account_id, "signal_key": f"s-{n}", "kind": "churn", "member_id": n % 100 + 1,
+                "evidence": "{}", "holds": True, "status": "open" if n % 9 == 0 else "released", "raised_at": START,
+                "expires_at": START,
+            }
+            for n in numbers
+        ],
+        Hold: [
+            {
+                "account_id": account_id, "commission_id": n, "member_id": n % 100 + 1, "signal_id": n // 3 + 1,
+                "reason": "risk-churn", "actor": "risk", "at": START, "outcome": "open",
+            }
+            for n in numbers
+        ],
         Refund: [
             {
                 "order_no": f"A{n}", "refund_no": f"R{n}", "order_id": n, "content_hash": "h", "status": "applied",
@@ -206,6 +228,20 @@ QUERIES: dict[str, Ask] = {
     "the latest people of one level": lambda s, a: members.newest_downline(s, 5, 2, before_id=540),
     "what the people of a page spent": lambda s, a: promoters.spent_by(s, [5, 6, 7]),
     "withdrawals of a member": lambda s, a: withdrawals.of_member(s, 7, before_id=2_000),
+    "records of a page of members": lambda s, a: withdrawals.records_of(s, [5, 6, 7]),
+    "open withdrawals by state": lambda s, a: withdrawals.open_sums(s, a.id),
+    "withdrawals with an alarm": lambda s, a: withdrawals.alarm_count(s, a.id),
+    "what a withdrawal moved": lambda s, a: withdrawals.postings_of(s, Withdrawal(id=7)),
+    "the story of a withdrawal": lambda s, a: withdrawals.story_of(
+        s, Withdrawal(id=7, account_id=a.id)
+    ),
+    "signals of a page of members": lambda s, a: risk.kinds_about(s, [5, 6, 7]),
+    "what signals hold": lambda s, a: holds.sums_of_signals(s, [5, 6, 7]),
+    "holds of a signal": lambda s, a: holds.of_signal(s, 7),
+    "whom a dispute may be about": lambda s, a: disputes.candidates(
+        s, Dispute(account_id=a.id, member_id=5), LATER
+    ),
+    "when WeChat verified the address": lambda s, a: accounts.verified_at(s, a.id),
     "who is signed in": lambda s, a: sessions.find(s, a.id, "t" * 43, LATER),
     "a link that waits": lambda s, a: referrals.take(s, a.id, "o-7", LATER),
     "what a member agreed to": lambda s, a: consents.find(s, 7, "text"),

@@ -1,5 +1,5 @@
-"""What WeChat's refusals mean and what to do about them, in both languages (wechat/explained.py has them for the
-command line).
+"""What stops an account at WeChat and what to do about it, in both languages. What single calls are refused for is in
+wechat/explained.py and the texts `wechat.<code>`.
 
 https://developers.weixin.qq.com/doc/oplatform/developers/errCode/errCode.html
 """
@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from domain.texts import TEXTS
 from web.console.both import Both
+from wechat import explained as meanings
 from wechat.errors import QuotaExceeded, Retryable, WeChatError
 
 _IP: Final = re.compile(r"invalid ip\s+([0-9a-fA-F:.]+)")
@@ -73,6 +75,10 @@ def explained(error: WeChatError) -> str:
     known = None if error.errcode is None else EXPLAINED.get(error.errcode)
     if known is not None:
         return str(known)
+    english = meanings.explained(error.errcode)
+    if english is not None:
+        chinese = TEXTS.get(f"wechat.{error.errcode}", english)
+        return str(Both(f"{chinese}（{error.errcode}）", f"{english} ({error.errcode})"))
     if error.errcode is not None:
         return str(Both(f"微信拒绝了：{error}", f"WeChat refused: {error}"))
     if isinstance(error, QuotaExceeded):

@@ -259,6 +259,7 @@ def test_every_code_that_stops_an_account_is_explained(console: Console) -> None
         for code in (40001, 40013, 40125, 40164, 40243, 48001, 48004, 50002, 89503, 89506, 89507):
             words = wechat_words.explained(AccountMisconfigured("x", errcode=code))
             assert not words.startswith("微信拒绝了"), code
+        assert "文件太大" in wechat_words.explained(Refused("too large", errcode=40006))
         assert "61000" in wechat_words.explained(Refused("新的错误", errcode=61000))
         assert "连不上" in wechat_words.explained(Retryable("no answer"))
         assert wechat_words.explained(WeChatError("odd")).startswith("没有成功")
