@@ -8,6 +8,7 @@ from flask_openapi.openapi import OpenAPI
 import bot.cli
 import bot.view
 import jobs.cli
+import logs
 import web.api
 import web.campaign_links
 import web.cli
@@ -15,10 +16,12 @@ import web.cli_campaigns
 import web.cli_chat
 import web.cli_codes
 import web.cli_data
+import web.cli_notices  # adds to the groups of web.cli
 import web.cli_promotion
 import web.cli_tree
 import web.cli_webhooks
 import web.console
+import web.current
 import web.errors
 import web.h5
 import web.ops
@@ -57,6 +60,12 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
         return app_of(open_context(settings or load_settings()))
     except ConfigError as error:  # said in words, not by a trace, also under `flask`
         raise click.ClickException(str(error)) from error
+
+
+def server() -> OpenAPI:
+    """The web process as granian starts it: `create_app`, and its lines on standard error."""
+    logs.start(web.current.request_of_this_moment)
+    return create_app()
 
 
 def app_of(context: Context) -> OpenAPI:

@@ -13,7 +13,17 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from bench.lines import binding, books, callback, growth, orders, reads, settling
+from bench.lines import (
+    binding,
+    books,
+    broadcast,
+    callback,
+    growth,
+    orders,
+    reads,
+    sending,
+    settling,
+)
 from bench.measure import Row, Spread
 from bench.world import QUICK, Scale, World, open_world
 
@@ -28,6 +38,8 @@ LINES: Final[dict[str, Callable[[World], Iterable[Row]]]] = {
     "team-ways": reads.three_ways,
     "growth": growth.flat,
     "ledger-check": books.ledger,
+    "sending": sending.template_messages,
+    "broadcast-plan": broadcast.plan,
 }
 
 

@@ -24,7 +24,8 @@ PATIENCE_SECONDS: Final = 120.0
 """What a client may take beyond its time before the run is given up."""
 _LEAD_SECONDS: Final = 0.05
 _IMPORTED: Final = [
-    f"bench.lines.{name}" for name in ("binding", "books", "orders", "reads", "settling")
+    f"bench.lines.{name}"
+    for name in ("binding", "books", "broadcast", "orders", "reads", "sending", "settling")
 ]
 _SAMPLE: Final = 20_000
 

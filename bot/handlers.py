@@ -317,12 +317,15 @@ def on_subscription_result(visit: Visit) -> Answer:
             template_id, code = str(item.get("TemplateId")), _error_code(item.get("ErrorCode"))
             number = notices.subscription_number(member_id, template_id)
             row = outbox.find_sent(session, account_id, number)
-            if row is None and visit.deadline is not None:
+            of_broadcast = row is None and batches.notice_result(
+                session, account_id, member_id, template_id, code, now
+            )
+            if row is None and not of_broadcast and visit.deadline is not None:
                 early.append(template_id)
                 continue
             new = subscriptions.record_sent(
                 session, account_id, push.openid, template_id,
-                msg_id=str(item.get("MsgID")), error_code=code, ours=row is not None, now=now,
+                msg_id=str(item.get("MsgID")), error_code=code, ours=row is not None or of_broadcast, now=now,
             )  # fmt: skip
             if new and row is not None:
                 outbox.tell_delivery(session, row.id, DELIVERED if code == 0 else "failed", now)

@@ -381,6 +381,11 @@ def templates_of(
     return {row.occasion: row for row in rows}
 
 
+def fields_of(template: NoticeTemplate) -> dict[str, str] | None:
+    """The merchant's choice of what each keyword shows; None where the template's text decides."""
+    return None if template.fields is None else dict(json.loads(template.fields))
+
+
 _PROBLEM = Sql(
     "UPDATE notice_template SET problem = ?, problem_at = ? WHERE account_id = ? AND channel = ? AND template_id = ?"
     " AND (problem IS NULL OR problem <> ?)"

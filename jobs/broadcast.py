@@ -32,7 +32,7 @@ from jobs.drain import Deliver, drain
 from jobs.outcomes import Done
 from jobs.process import Process, current
 from jobs.queues import BROADCAST
-from wechat import drafts, mass
+from wechat import drafts, mass, tags
 from wechat.errors import (
     AccountMisconfigured,
     OutcomeUnknown,
@@ -106,7 +106,7 @@ def _plan_chunk(process: Process, campaign: Campaign) -> bool:
     cursor = campaign.plan_cursor or ""
     try:
         client = process.context.platform(process.account(campaign.account_id))
-        page = mass.tag_members(client, tag, cursor)
+        page = tags.people_of_tag(client, tag, cursor)
     except (WeChatError, NotFound, Unreadable) as error:
         _tag_unknown(process, campaign, error)
         return False
@@ -207,9 +207,12 @@ def _call(
         return
     key = batches.client_msg_id(parcel.campaign.campaign_key, batch.no)
     sent = send(branch, key)
-    database.transact(
-        lambda s: batches.accepted(s, batch, sent.msg_id, sent.msg_data_id, clock.now())
-    )
+
+    def keep(session: Session) -> None:
+        if batches.accepted(session, batch, sent.msg_id, sent.msg_data_id, clock.now()):
+            campaigns.note(session, batch.campaign_id, None)
+
+    database.transact(keep)
 
 
 def _draft_of(parcel: Parcel, batch: Batch) -> str | None:

@@ -15,6 +15,7 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
+from domain import windows
 from domain.campaigns import audience as people
 from domain.campaigns import batches, content
 from domain.campaigns.batches import Batch
@@ -24,8 +25,9 @@ from domain.models import Campaign, Member
 from domain.secrets import short_digest
 from jobs.broadcast_material import Parcel
 from jobs.process import SENDERS, Process
-from wechat import api, mass
-from wechat.errors import OutcomeUnknown, QuotaExceeded, RecipientRefused, WeChatError
+from wechat import api, subscriptions
+from wechat.errors import OutcomeUnknown, QuotaExceeded, RecipientRefused, Refused, WeChatError
+from wechat.formatting import UnfitError
 
 LAUNCH_SECONDS: Final = 60
 """A message that has not left by then stays here: the lease must outlive the slowest call."""
@@ -60,10 +62,7 @@ def message_of(parcel: Parcel) -> Send:
     """How a single message of this campaign is sent; uploads what it needs before the first."""
     client, said = parcel.client, parcel.content
     if parcel.campaign.channel == people.SUBSCRIPTION:
-        data = dict(said.data or {})
-        return lambda openid, key: mass.send_subscription(
-            client, openid, said.template_id, data, page=said.page, client_msg_id=short_digest(key)
-        )
+        return _notice(parcel)
     if said.kind == content.TEXT:
         return lambda openid, _key: api.send_custom_text(client, openid, said.text)
     if said.kind == content.IMAGE:
@@ -71,6 +70,21 @@ def message_of(parcel: Parcel) -> Send:
         return lambda openid, _key: api.send_custom_image(client, openid, media_id)
     card = parcel.card()
     return lambda openid, _key: api.send_custom_news(client, openid, card)
+
+
+def _notice(parcel: Parcel) -> Send:
+    client, said = parcel.client, parcel.content
+    data = dict(said.data or {})
+
+    def notify(openid: str, key: str) -> None:
+        try:
+            subscriptions.send_subscription(
+                client, openid, said.template_id, data, page=said.page or None, client_msg_id=short_digest(key)
+            )  # fmt: skip
+        except UnfitError as error:
+            raise Refused(str(error), path=subscriptions.SEND) from error
+
+    return notify
 
 
 def send(process: Process, parcel: Parcel, batch: Batch) -> None:
@@ -151,8 +165,6 @@ def _sort(
         chunk.marks["waiting", None].append(member_id)
     elif isinstance(answer, RecipientRefused):
         chunk.marks["failed", answer.errcode].append(member_id)
-        if answer.errcode == _NO_CREDIT:
-            chunk.paid.append(member_id)
     elif isinstance(answer, OutcomeUnknown):
         if not repeatable:
             chunk.marks["unknown", None].append(member_id)
@@ -162,6 +174,7 @@ def _sort(
 
 
 _NO_CREDIT: Final = 43101
+_WINDOW_SHUT: Final = (45015, 45047)
 
 
 def _worse(known: WeChatError | None, new: WeChatError) -> WeChatError:
@@ -176,10 +189,19 @@ def _worse(known: WeChatError | None, new: WeChatError) -> WeChatError:
 
 
 def _mark(process: Process, batch: Batch, chunk: _Chunk, template_id: str) -> None:
+    now = process.context.clock.now()
+
     def write(session: Session) -> None:
         batches.mark(session, batch, chunk.marks)
         if template_id:
-            batches.spend_credits(session, template_id, chunk.paid)
+            batches.spend_credits(session, template_id, chunk.paid, now)
+            batches.no_credit(
+                session, template_id, chunk.marks.get(("failed", _NO_CREDIT), ()), now
+            )
+        else:
+            windows.spend(session, chunk.paid)
+            shut = [one for code in _WINDOW_SHUT for one in chunk.marks.get(("failed", code), ())]
+            windows.close(session, shut)
 
     process.context.database.transact(write)
 

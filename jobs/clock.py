@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
 import threading
@@ -12,6 +11,7 @@ from datetime import datetime
 import redis
 from sqlalchemy.orm import Session
 
+import logs
 from config import ConfigError, load_settings
 from context import Context, open_context
 from domain import campaigns, followers, moves, outbox, tasks
@@ -36,6 +36,7 @@ from jobs.queues import (
     SETTLE,
     TAGS,
     TASKS,
+    TEMPLATES,
     Errand,
     connect,
     ring,
@@ -94,6 +95,7 @@ def doorbells(context: Context) -> list[Tick]:
         Tick("proof", 600, lambda: prove_daily(context)),
         Tick("renew-codes", 600, bell(RENEW)),
         Tick("count-codes", 300, bell(COUNT)),
+        Tick("templates", 6 * 3600, bell(TEMPLATES)),
         Tick("prune", 600, bell(PRUNE)),
         Tick("alive", alive.EVERY_SECONDS, lambda: alive.say(context.redis, "clock")),
     ]
@@ -115,7 +117,7 @@ def main() -> str | None:
     # This process is put together here: ticks.py, like app.py, knows every door, and no door knows another.
     from ticks import machine_ticks
 
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logs.start()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stopping.set())

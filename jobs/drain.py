@@ -100,6 +100,8 @@ class _Drain:
                 if more and self._out <= SENDERS:
                     more = self._launch() and not self._is_over()
                 if not self._out:
+                    if more:
+                        continue  # all of that claim was put back or merged: what it became may be due
                     return marked
                 marked += self._mark(self._answered())
         finally:

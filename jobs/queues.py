@@ -69,6 +69,7 @@ TAGS: Final = Errand("tags", "jobs.tags.sync_tags", BULK)
 BROADCAST: Final = Errand("broadcasts", "jobs.broadcast.run_broadcasts", BULK)
 RENEW: Final = Errand("renew-codes", "jobs.codes.renew_codes", BULK)
 COUNT: Final = Errand("count-codes", "jobs.codes.count_codes", BULK)
+TEMPLATES: Final = Errand("templates", "jobs.templates.check_templates", BULK)
 PRUNE: Final = Errand("prune", "jobs.prune.prune", BULK)
 TASKS: Final = Errand("tasks", "jobs.tasks.work_on_tasks", SLOW, seconds=6 * 3600)
 

@@ -18,9 +18,10 @@ from types import FrameType
 from typing import Final
 
 import redis
-from rq import SimpleWorker
+from rq import SimpleWorker, get_current_job
 from rq.exceptions import StopRequested
 
+import logs
 from config import ConfigError, load_settings
 from context import open_context
 from jobs import process
@@ -122,9 +123,14 @@ def _end_with_parent(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def _job_of_this_moment() -> dict[str, str]:
+    job = get_current_job()
+    return {} if job is None else {"job": job.id}
+
+
 def main(arguments: Sequence[str]) -> str | None:
     """`[queue]`: work on it, or supervise all. Returns what is wrong, for sys.exit."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logs.start(_job_of_this_moment)
     if not arguments:
         return supervise()
     if len(arguments) > 1 or arguments[0] not in QUEUES:

@@ -473,32 +473,47 @@ template = AppGroup("template", help="WeChat templates of notices.")
     metavar="KEYWORD=PARAMETER",
     help="A keyword of the template.",
 )
+@click.option(
+    "--channel",
+    type=click.Choice(notices.MAPPED),
+    default=notices.TEMPLATE,
+    show_default=True,
+    help="Template messages or subscription notices.",
+)
 @form
 def set_template(
-    slug: str, occasion: str, template_id: str, given: Sequence[str]
+    slug: str, occasion: str, template_id: str, given: Sequence[str], channel: str
 ) -> dict[str, Any]:
     """Choose the template of an occasion. Without --field its keywords take the usual parameters."""
     chosen = dict(_pair(text) for text in given) or None
 
     def put(session: Session) -> dict[str, Any]:
         row = accounts.get(session, slug)
-        notices.set_template(session, row.id, occasion, template_id, chosen)
-        return {"account": slug, "occasion": occasion, "template_id": template_id, "fields": chosen}
+        notices.set_template(session, row.id, occasion, template_id, chosen, channel)
+        return {
+            "account": slug, "occasion": occasion, "channel": channel, "template_id": template_id, "fields": chosen,
+        }  # fmt: skip
 
     return _database().transact(put)
 
 
 @template.command("list")
 @account_option
+@click.option(
+    "--channel", type=click.Choice(notices.MAPPED), default=notices.TEMPLATE, show_default=True
+)
 @form
-def list_templates(slug: str) -> dict[str, Any]:
-    """The templates of an account."""
+def list_templates(slug: str, channel: str) -> dict[str, Any]:
+    """The templates of an account, with what WeChat last had against each."""
     rows = _database().read(
-        lambda session: notices.templates_of(session, accounts.get(session, slug).id)
+        lambda session: notices.templates_of(session, accounts.get(session, slug).id, channel)
     )
     return {
         "templates": {
-            name: {"template_id": row.template_id, "fields": json.loads(row.fields) if row.fields else None}
+            name: {
+                "template_id": row.template_id, "fields": notices.fields_of(row),
+                "problem": row.problem, "problem_at": row.problem_at,
+            }
             for name, row in sorted(rows.items())
         }
     }  # fmt: skip
@@ -639,20 +654,23 @@ STATES: Final = ("pending", "claimed", "done", "dead", "unsure")
     show_default=True,
 )
 @click.option("--account", "slug", metavar="SLUG")
+@click.option("--topic", type=click.Choice(outbox.TOPICS))
 @click.option("--after", default=0, help="Rows after this id.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 1000))
 @form
-def list_outbox(states: Sequence[str], slug: str | None, after: int, limit: int) -> dict[str, Any]:
+def list_outbox(
+    states: Sequence[str], slug: str | None, topic: str | None, after: int, limit: int
+) -> dict[str, Any]:
     """Rows in these states, by id, without their content."""
 
     def read(session: Session) -> list[models.Outbox]:
         account_id = None if slug is None else accounts.get(session, slug).id
         return outbox.list_rows(
-            session, states=states, account_id=account_id, after_id=after, limit=limit
+            session, states=states, account_id=account_id, topic=topic, after_id=after, limit=limit
         )
 
     names = ("id", "account_id", "member_id", "topic", "dedupe_key", "state", "attempts", "next_at",
-             "last_error", "delivery", "created_at")  # fmt: skip
+             "last_error", "channel", "delivery", "carried_by", "created_at")  # fmt: skip
     rows = _database().read(read)
     return {"rows": [{name: getattr(row, name) for name in names} for row in rows]}
 
@@ -725,7 +743,7 @@ def serve() -> None:
             str(program), "--interface", "wsgi", "--factory", "--host", server.host, "--port", str(server.port),
             "--workers", str(server.workers), "--blocking-threads", str(server.threads),
             "--working-dir", str(ROOT),
-            "--http", "1", "--no-ws", "--respawn-failed-workers", "app:create_app",
+            "--http", "1", "--no-ws", "--respawn-failed-workers", "app:server",
         ],
     )  # fmt: skip
 

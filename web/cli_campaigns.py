@@ -24,7 +24,7 @@ from domain.errors import Invalid
 from domain.models import Campaign
 from web.cli import ACTOR, account_of, account_option, form
 from web.current import context
-from wechat import mass
+from wechat import tags
 
 campaign: Final = AppGroup("campaign", help="Broadcasts (群发) and what became of them.")
 id_argument = click.argument("campaign_id", type=int)
@@ -195,7 +195,7 @@ def _count(account: OpenAccount, row: Campaign) -> Counted:
         return page(None)
     total, cursor = Counted(0, 0, 0), ""
     while True:
-        found = mass.tag_members(context().platform(account), audience.tag, cursor)
+        found = tags.people_of_tag(context().platform(account), audience.tag, cursor)
         if found.openids:
             total += page(found.openids)
         if not found.openids or not found.next_openid:

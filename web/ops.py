@@ -14,14 +14,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import NotFound
 
 from context import Context
-from domain import outbox, withdrawals
+from domain import accounts, glance, outbox, withdrawals
+from domain.accounts import OpenAccount
 from domain.errors import Busy
 from web import clients
 from web.current import context
 
 ALIVE: Final = "banyan:alive:"
 """Each process of `jobs/` keeps `banyan:alive:<process>` in Redis, for 60 s at a time."""
-PROCESSES: Final = ("clock", "worker:fast", "worker:bulk", "worker:slow")
+QUEUES: Final = ("fast", "bulk", "slow")
+QUEUE_KEY: Final = "rq:queue:"
+"""RQ keeps the jobs of a queue in a list of this name; only `jobs/` knows more of it."""
+PROCESSES: Final = ("clock", *(f"worker:{queue}" for queue in QUEUES))
 
 blueprint = Blueprint("ops", __name__)
 
@@ -95,6 +99,20 @@ def _seen(context: Context) -> dict[str, bool]:
     return {name: value is not None for name, value in zip(PROCESSES, found, strict=True)}
 
 
+def _queued(context: Context) -> dict[tuple[str, ...], float]:
+    """How many jobs wait in each queue; no answer while Redis is away."""
+    if not context.settings.redis.url:
+        return {}
+    try:
+        with context.redis.pipeline(transaction=False) as pipe:
+            for queue in QUEUES:
+                pipe.llen(QUEUE_KEY + queue)
+            lengths = pipe.execute()
+    except redis.RedisError:
+        return {}
+    return {(queue,): length for queue, length in zip(QUEUES, lengths, strict=True)}
+
+
 class _Collector(Collector):
     """What the shared stores say at this moment: the same whichever process is asked."""
 
@@ -106,6 +124,10 @@ class _Collector(Collector):
         with self._context.database.reading() as session:
             waiting = outbox.waiting(session, now)
             payouts = withdrawals.figures(session)
+            proof = glance.last_proof(session)
+            opened = [
+                accounts.unseal(row, self._context.keyring) for row in accounts.all_of(session)
+            ]
         yield _gauge("banyan_outbox_rows", "Messages by topic and state, without those that are done.",
                      ["topic", "state"], {(one.topic, one.state): one.rows for one in waiting})  # fmt: skip
         due = [one.oldest_seconds for one in waiting if one.state == "pending"]
@@ -124,6 +146,34 @@ class _Collector(Collector):
         }
         yield _gauge("banyan_process_seen", "Whether a process was seen in the last minute.",
                      ["process"], seen)  # fmt: skip
+        yield _gauge("banyan_queue_jobs", "Doorbells that no worker has heard yet, by queue.",
+                     ["queue"], _queued(self._context))  # fmt: skip
+        proved: dict[tuple[str, ...], float] = (
+            {} if proof.at is None else {(): (now - proof.at).total_seconds()}
+        )
+        yield _gauge("banyan_books_proof_age_seconds", "Since the last proof of the books ended; absent: never.",
+                     [], proved)  # fmt: skip
+        yield _gauge("banyan_books_differences", "What the last proof of the books found; anything but 0 is an alarm.",
+                     [], {(): proof.differences} if proved else {})  # fmt: skip
+        yield from self._of_wechat(opened)
+
+    def _of_wechat(self, opened: list[OpenAccount]) -> Iterator[GaugeMetricFamily]:
+        """What is left of tokens and quotas. Without Redis there is nothing to say, and no sample."""
+        tokens: dict[tuple[str, ...], float] = {}
+        quotas: dict[tuple[str, ...], float] = {}
+        if self._context.settings.redis.url:
+            for account in opened:
+                platform = self._context.platform(account)
+                seconds = platform.tokens.seconds_left()
+                if seconds is not None:
+                    tokens[(account.slug,)] = seconds
+                for one in platform.quota.left():
+                    if one.day_left is not None:
+                        quotas[(account.slug, one.path)] = one.day_left
+        yield _gauge("banyan_token_seconds", "Until the access token ends; absent: none was needed yet.",
+                     ["account"], tokens)  # fmt: skip
+        yield _gauge("banyan_quota_left", "Calls of an API of WeChat that are left today.",
+                     ["account", "path"], quotas)  # fmt: skip
 
 
 def _gauge(

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from wechat.api import _list, _text
+from wechat.api import _text
 from wechat.client import PlatformClient
 from wechat.errors import OutcomeUnknown, Refused, Retryable
 
@@ -45,14 +45,6 @@ class MassSent:
     msg_id: str
     msg_data_id: str | None
     repeated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class TagPage:
-    """A page of a tag's members; `next_openid` asks for the next one, which is empty at the end."""
-
-    openids: tuple[str, ...]
-    next_openid: str
 
 
 def text_branch(content: str) -> dict[str, Any]:
@@ -167,40 +159,3 @@ def set_mass_speed(client: PlatformClient, speed: int) -> None:
     if speed not in range(5):
         raise ValueError("a speed is 0 to 4")
     client.post("/cgi-bin/message/mass/speed/set", data={"speed": speed})
-
-
-def tag_members(client: PlatformClient, tag_id: int, next_openid: str = "") -> TagPage:
-    """A page (up to 10,000) of a tag's followers. 40159 or 45159 for a tag that is none.
-
-    https://developers.weixin.qq.com/doc/service/api/usermanage/tagmanage/api_gettagfans
-    """
-    path = "/cgi-bin/user/tag/get"
-    answer = client.post(path, data={"tagid": tag_id, "next_openid": next_openid})
-    data = answer.get("data")
-    openids = _list(data, "openid", path) if isinstance(data, dict) and data else []
-    return TagPage(tuple(map(str, openids)), str(answer.get("next_openid") or ""))
-
-
-def send_subscription(
-    client: PlatformClient,
-    openid: str,
-    template_id: str,
-    data: Mapping[str, str],
-    *,
-    page: str = "",
-    client_msg_id: str,
-) -> None:
-    """A subscription notice; each acceptance pays for one. The same openid and `client_msg_id` send once within ten
-    minutes. RecipientRefused for 40003, 43101 (refused, or no credit); Refused for 40037 (template), 47003 (a value).
-
-    https://developers.weixin.qq.com/doc/service/api/notify/notify/api_sendnewsubscribemsg
-    """
-    body: dict[str, Any] = {
-        "touser": openid,
-        "template_id": template_id,
-        "data": {name: {"value": value} for name, value in data.items()},
-        "client_msg_id": client_msg_id,
-    }
-    if page:
-        body["page"] = page
-    client.post("/cgi-bin/message/subscribe/bizsend", data=body)

@@ -123,6 +123,11 @@ class TokenService:
             return token
         return self._renewed(None)
 
+    def seconds_left(self) -> float | None:
+        """Until the token that all processes share ends; None when there is none. Asks WeChat for nothing."""
+        token = self._stored()
+        return None if token is None else max(0.0, token.expires_at - self._clock().timestamp())
+
     def renew(self, refused: Token) -> Token:
         """The token to use after WeChat refused `refused`, which is dropped only if nobody replaced
         it already.

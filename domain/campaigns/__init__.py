@@ -8,6 +8,7 @@ is said: content.py. Who is written down, in which batches: planning.py. How the
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -196,9 +197,8 @@ def count(
     template_id: str = "",
     openids: Sequence[str] | None = None,
 ) -> Counted:
-    """Who would be sent it now, before the button. A WeChat tag needs its `openids`, page by page; add the pages."""
-    if audience.tag is not None and openids is None:
-        raise Invalid("the members of a WeChat tag have to be asked of WeChat")
+    """Who would be sent it now, before the button. Of a WeChat tag: who carried it when we last heard of it; give its
+    `openids` page by page, and add the pages, for what WeChat says now."""
     return people.count(
         session, account_id, audience, channel, now, template_id=template_id, openids=openids
     )
@@ -328,12 +328,13 @@ _STILL = Sql(
     "SELECT COUNT(*) AS batches FROM campaign_batch WHERE campaign_id = ? AND state IN ('waiting', 'claimed')"
 )
 _FINISH = Sql(
-    "UPDATE campaign SET state = 'done', finished_at = ? WHERE id = ? AND state = 'running' AND planned_at IS NOT NULL"
+    "UPDATE campaign SET state = 'done', finished_at = ?, last_error = NULL WHERE id = ? AND state = 'running'"
+    " AND planned_at IS NOT NULL"
 )
 _FAIL = Sql(
     "UPDATE campaign SET state = 'failed', finished_at = ?, last_error = ? WHERE id = ? AND state = 'running'"
 )
-_NOTE = Sql("UPDATE campaign SET last_error = ? WHERE id = ?")
+_NOTE = Sql("UPDATE campaign SET last_error = ? WHERE id = ? AND state IN ('running', 'paused')")
 _ORPHANS = Sql(
     "SELECT b.lease_token FROM campaign_batch b JOIN campaign c ON c.id = b.campaign_id"
     " WHERE b.state = 'claimed' AND b.next_at <= ? AND c.state IN ('cancelled', 'failed') LIMIT 20"
@@ -415,11 +416,10 @@ _NEW_LINK = Sql(
 # --- what came of it ------------------------------------------------------------------------------------------------
 
 _FIGURES = Sql(
-    "SELECT state, COUNT(*) AS batches, COALESCE(SUM(size), 0) AS size, COALESCE(SUM(skipped), 0) AS skipped,"
-    " COALESCE(SUM(accepted), 0) AS accepted, COALESCE(SUM(delivered), 0) AS delivered,"
-    " COALESCE(SUM(failed), 0) AS failed, COALESCE(SUM(unknown), 0) AS unknown"
-    " FROM campaign_batch WHERE campaign_id = ? AND state NOT IN ('folded', 'counted') GROUP BY state"
+    "SELECT state, size, skipped, accepted, delivered, failed, unknown FROM campaign_batch WHERE campaign_id = ?"
 )
+_PARTS: Final = frozenset({"folded", "counted"})
+"""Batches that are counted in the call to all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -445,22 +445,19 @@ class Results:
 
 
 def results(session: Session, campaign_id: int) -> Results:
-    """What became of everybody, and what it sold, from a hundred batch rows and the clicks."""
-    rows = _FIGURES(session, campaign_id).all()
+    """What became of everybody, and what it sold, from its batches (a hundred, or a few thousand) and the clicks."""
+    rows = [row for row in _FIGURES(session, campaign_id) if row.state not in _PARTS]
     total = {
-        name: sum(int(getattr(row, name)) for row in rows)
+        name: sum(getattr(row, name) for row in rows)
         for name in ("size", "skipped", "delivered", "failed", "unknown")
     }
-    accepted = {row.state: int(row.accepted) for row in rows}
-    undecided = sum(
-        count for state, count in accepted.items() if state not in {"finished", "failed"}
-    )
+    undecided = sum(row.accepted for row in rows if row.state not in {"finished", "failed"})
     sent = total["delivered"] + undecided
     waiting = total["size"] - total["skipped"] - sent - total["failed"] - total["unknown"]
     return Results(
         recipients=total["size"], waiting=waiting, skipped=total["skipped"], sent=sent,
         delivered=total["delivered"], undecided=undecided, failed=total["failed"], unknown=total["unknown"],
-        batches={row.state: int(row.batches) for row in rows}, **attribution.sales_of(session, campaign_id),
+        batches=dict(Counter(row.state for row in rows)), **attribution.sales_of(session, campaign_id),
     )  # fmt: skip
 
 

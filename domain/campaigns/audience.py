@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
-from domain import events, members
+from domain import accounts, events, members, windows
 from domain.db import Sql, to_db
 from domain.errors import Invalid
-from domain.models import Base, Member
 from domain.texts import CHINA
 
 MASS: Final = "mass"
@@ -24,13 +23,14 @@ SUBSCRIPTION: Final = "subscription"
 PUBLISH: Final = "publish"
 CHANNELS: Final = (MASS, CUSTOM, SUBSCRIPTION, PUBLISH)
 
+_WILLING: Final = "m.muted = 0 AND m.promotions_muted = 0"
+_TAGGED: Final = (
+    "m.id IN (SELECT t.member_id FROM member_tag t WHERE t.account_id = ? AND t.tag_id = ?"
+    " AND t.state IN ('set', 'add'))"
+)
+
 MASS_A_MONTH: Final = 4
 """What one follower is delivered in a month (platform.md 10)."""
-MESSAGE_WINDOW: Final = timedelta(hours=48)
-TOUCH_WINDOW: Final = timedelta(minutes=1)
-_TOUCHES: Final = (events.CLICK, events.FOLLOW, events.SCAN)
-CREDIT_TABLE: Final = "subscription_credit"
-DEFAULT_LANGUAGE: Final = "zh-CN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ def where(
     template_id: str = "",
 ) -> Where:
     """Who is meant, over this channel, at this moment. Raises `NotFound` for a promoter who is nobody."""
-    found = _meant(session, account_id, audience).and_("m.muted = 0")
+    found = _meant(session, account_id, audience).and_(_WILLING)
     if channel == MASS:
         return found.and_(
             "NOT EXISTS (SELECT 1 FROM mass_month q WHERE q.month = ? AND q.member_id = m.id AND q.sent >= ?)",
@@ -156,7 +156,10 @@ def where(
 
 def _meant(session: Session, account_id: int, audience: Audience) -> Where:
     """The filters alone, for followers; muted ones still among them."""
-    found = Where("m.account_id = ? AND m.following = 1", (account_id,))
+    found = Where("m.account_id = ? AND m.following = 1", (account_id,)).and_(
+        "NOT EXISTS (SELECT 1 FROM blacklisted x WHERE x.account_id = ? AND x.openid = m.openid)",
+        account_id,
+    )
     if audience.promoter:
         levels = (audience.level,) if audience.level else (1, 2, 3)
         promoter = members.get(session, account_id, audience.promoter)
@@ -171,15 +174,16 @@ def _meant(session: Session, account_id: int, audience: Audience) -> Where:
     if audience.bought is not None:
         found = found.and_(f"m.first_paid_at IS {'NOT ' if audience.bought else ''}NULL")
     if audience.language:
-        found = _speaking(found, audience.language)
+        found = _speaking(session, account_id, found, audience.language)
     return _by_acts(found, audience)
 
 
-def _speaking(found: Where, language: str) -> Where:
-    """Followers of a language. Where nobody chooses one, all have the default."""
-    if "language" in Member.__table__.columns:
-        return found.and_("m.language = ?", language)
-    return found if language == DEFAULT_LANGUAGE else found.and_("1 = 0")
+def _speaking(session: Session, account_id: int, found: Where, language: str) -> Where:
+    """Followers of a language; who has chosen none has the account's."""
+    usual = accounts.settings_of(accounts.get_by_id(session, account_id)).language
+    if language == usual:
+        return found.and_("m.lang IN (?, '')", language)
+    return found.and_("m.lang = ?", language)
 
 
 def _by_acts(found: Where, audience: Audience) -> Where:
@@ -201,29 +205,27 @@ def _by_acts(found: Where, audience: Audience) -> Where:
 
 
 def _in_window(found: Where, now: datetime) -> Where:
-    """Those whom a customer-service message can reach: 48 h after a message, a minute after others (platform.md 9)."""
-    marks = ", ".join("?" * len(_TOUCHES))
+    """Those whom a customer-service message can probably reach: 48 h after a message, a minute after others
+    (windows.py)."""
+    tapped = to_db(now - windows.TAPPED + windows.MARGIN)
     return found.and_(
-        "EXISTS (SELECT 1 FROM event e WHERE e.member_id = m.id AND e.at > ? AND"
-        f" (e.kind = ? OR (e.at > ? AND e.kind IN ({marks}))))",
-        to_db(now - MESSAGE_WINDOW),
-        events.TEXT,
-        to_db(now - TOUCH_WINDOW),
-        *_TOUCHES,
+        "(EXISTS (SELECT 1 FROM service_window w WHERE w.member_id = m.id AND w.spent < ?"
+        " AND (w.spoke_at > ? OR w.tapped_at > ?))"
+        " OR EXISTS (SELECT 1 FROM event e WHERE e.member_id = m.id AND e.at > ? AND e.kind IN (?, ?)))",
+        windows.SPOKEN_MESSAGES,
+        to_db(now - windows.SPOKEN + windows.MARGIN),
+        tapped,
+        tapped,
+        events.FOLLOW,
+        events.SCAN,
     )
 
 
-def has_credits() -> bool:
-    """Whether this installation counts subscription credits: the table belongs to the notices."""
-    return CREDIT_TABLE in Base.metadata.tables
-
-
 def _with_credit(found: Where, template_id: str) -> Where:
-    """Those who accepted this subscription notice and have not been sent it since; nobody where nobody counts them."""
-    if not has_credits():
-        return found.and_("1 = 0")
+    """Those who allowed this subscription notice and have not been sent it since (subscriptions.py)."""
     return found.and_(
-        f"EXISTS (SELECT 1 FROM {CREDIT_TABLE} s WHERE s.member_id = m.id AND s.template_id = ? AND s.credits > 0)",
+        "EXISTS (SELECT 1 FROM subscription_credit s WHERE s.member_id = m.id AND s.template_id = ?"
+        " AND s.credits > 0)",
         template_id,
     )
 
@@ -254,12 +256,16 @@ def count(
     template_id: str = "",
     openids: Sequence[str] | None = None,
 ) -> Counted:
-    """How many people an audience is now. Of a WeChat tag give its `openids`, a page (up to 10,000) at a time."""
+    """How many people an audience is now. Of a WeChat tag give its `openids`, a page (up to 10,000) at a time; without
+    them it is who carried the tag when we last heard of it (tags.py)."""
     meant = _meant(session, account_id, audience)
     reached = where(session, account_id, audience, channel, now, template_id=template_id)
+    if audience.tag is not None and openids is None:
+        known = (_TAGGED, account_id, audience.tag)
+        meant, reached = meant.and_(*known), reached.and_(*known)
     people = _count(session, reached, openids)
-    muted = _count(session, meant.and_("m.muted = 1"), openids)
-    willing = _count(session, meant.and_("m.muted = 0"), openids)
+    muted = _count(session, meant.and_("(m.muted = 1 OR m.promotions_muted = 1)"), openids)
+    willing = _count(session, meant.and_(_WILLING), openids)
     return Counted(people, muted, willing - people)
 
 

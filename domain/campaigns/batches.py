@@ -16,10 +16,8 @@ from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
-from domain.campaigns import audience as people
 from domain.campaigns.audience import month_of
 from domain.db import Sql, changed, from_db, maybe_from_db, to_db, to_json
-from domain.models import Base
 from domain.secrets import digest
 
 LEASE_SECONDS: Final = 120
@@ -95,7 +93,7 @@ def hold(session: Session, token: str, now: datetime, lease_seconds: int = LEASE
 _SKIP = Sql(
     "UPDATE campaign_recipient SET state = 'skipped' WHERE campaign_id = ? AND batch_no = ? AND state = 'waiting'"
     " AND EXISTS (SELECT 1 FROM member m WHERE m.id = campaign_recipient.member_id"
-    " AND (m.muted = 1 OR m.following = 0))"
+    " AND (m.muted = 1 OR m.promotions_muted = 1 OR m.following = 0))"
 )
 _PREPARED = Sql(
     "UPDATE campaign_batch SET skipped = ?, prepared_at = ? WHERE lease_token = ? AND state = 'claimed'"
@@ -314,15 +312,65 @@ def mark(session: Session, batch: Batch, marks: Marks) -> None:
     )
 
 
-_SPEND = "UPDATE {table} SET credits = credits - 1 WHERE template_id = ? AND credits > 0 AND member_id IN (??)"
+_SPEND = Sql(
+    "UPDATE subscription_credit SET credits = credits - 1, changed_at = ? WHERE template_id = ? AND credits > 0"
+    " AND member_id IN (??)"
+)
+_NO_CREDIT = Sql(
+    "UPDATE subscription_credit SET credits = 0, changed_at = ? WHERE template_id = ? AND member_id IN (??)"
+)
 
 
-def spend_credits(session: Session, template_id: str, member_ids: Sequence[int]) -> int:
-    """Take a subscription credit from each: it is gone whatever WeChat says of the message."""
-    if not people.has_credits() or not member_ids:
-        return 0
-    query = Sql(_SPEND.format(table=Base.metadata.tables[people.CREDIT_TABLE].name))
-    return changed(query.among(session, (template_id,), member_ids))
+def spend_credits(
+    session: Session, template_id: str, member_ids: Sequence[int], now: datetime
+) -> None:
+    """A subscription notice went to each of these: it took one of their credits."""
+    if member_ids:
+        _SPEND.among(session, (to_db(now), template_id), sorted(member_ids))
+
+
+def no_credit(session: Session, template_id: str, member_ids: Sequence[int], now: datetime) -> None:
+    """WeChat said that these allow no such notice (any more)."""
+    if member_ids:
+        _NO_CREDIT.among(session, (to_db(now), template_id), sorted(member_ids))
+
+
+_NOTICES = Sql(
+    "SELECT r.campaign_id, r.batch_no, r.state, c.content FROM campaign c JOIN campaign_recipient r"
+    " ON r.campaign_id = c.id AND r.member_id = ? WHERE c.account_id = ? AND c.channel = 'subscription'"
+    " AND c.started_at > ? AND r.state IN ('sending', 'sent') ORDER BY r.tried_at DESC"
+)
+_NOT_SHOWN = Sql(
+    "UPDATE campaign_recipient SET state = 'failed', errcode = ? WHERE campaign_id = ? AND member_id = ? AND state = ?"
+)
+_ONE_LESS = Sql(
+    "UPDATE campaign_batch SET failed = failed + 1, accepted = accepted - ?,"
+    " delivered = CASE WHEN state = 'finished' THEN delivered - ? ELSE delivered END WHERE campaign_id = ? AND no = ?"
+)
+NOTICE_DAYS: Final = 3
+
+
+def notice_result(
+    session: Session,
+    account_id: int,
+    member_id: int,
+    template_id: str,
+    error_code: int,
+    now: datetime,
+) -> bool:
+    """subscribe_msg_sent_event of a notice: whether a broadcast has sent it, and if it was not shown, that one fewer
+    was. A success changes nothing: it was counted when WeChat took the message."""
+    since = to_db(now - timedelta(days=NOTICE_DAYS))
+    for row in _NOTICES(session, member_id, account_id, since):
+        if json.loads(row.content).get("template_id") != template_id:
+            continue
+        if error_code and changed(
+            _NOT_SHOWN(session, error_code, row.campaign_id, member_id, row.state)
+        ):
+            counted = 1 if row.state == "sent" else 0
+            _ONE_LESS(session, counted, counted, row.campaign_id, row.batch_no)
+        return True
+    return False
 
 
 _DONE = Sql(

@@ -44,7 +44,8 @@ _TOTAL = Sql(
     "SELECT COALESCE(SUM(size), 0) AS people FROM campaign_batch WHERE campaign_id = ? AND no > 0"
 )
 _UNWILLING = Sql(
-    "SELECT COUNT(*) AS people FROM member m WHERE m.account_id = ? AND m.following = 1 AND m.muted = 1"
+    "SELECT COUNT(*) AS people FROM member m WHERE m.account_id = ? AND m.following = 1"
+    " AND (m.muted = 1 OR m.promotions_muted = 1)"
 )
 _NOT_YET: Final = (
     "NOT EXISTS (SELECT 1 FROM campaign_recipient p WHERE p.campaign_id = ? AND p.member_id = m.id)"
@@ -218,7 +219,7 @@ def _is_exact(session: Session, campaign: Campaign, audience: Audience, total: i
 
 
 def unwilling(session: Session, account_id: int) -> int:
-    """Followers of the account who sent 退订."""
+    """Followers of the account who sent 退订, of everything or of promotions."""
     return int(_UNWILLING(session, account_id).scalar_one())
 
 

@@ -45,7 +45,8 @@ class Member(Base):
         Index(None, "account_id", "unionid"),
         Index(None, "account_id", "phone_index"),
         Index(None, "account_id", "email_index"),
-        Index(None, "account_id", "following", "muted", "id"),  # counting and planning a broadcast
+        # Counting and planning a broadcast.
+        Index(None, "account_id", "following", "promotions_muted", "muted", "id"),
         Index(
             None, "account_id", "joined_at"
         ),  # who joined on a day; the console's list, newest first

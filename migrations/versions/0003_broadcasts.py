@@ -202,11 +202,5 @@ def upgrade() -> None:
         sa.Column("sent", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.PrimaryKeyConstraint("month", "member_id", name=op.f("pk_mass_month")),
     )
-    with op.batch_alter_table("member", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_member_account_id_following_muted_id"),
-            ["account_id", "following", "muted", "id"],
-            unique=False,
-        )
 
     # ### end Alembic commands ###

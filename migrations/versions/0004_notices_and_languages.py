@@ -59,6 +59,11 @@ def upgrade() -> None:
         batch_op.add_column(
             sa.Column("unread", sa.Boolean(), server_default=sa.false(), nullable=False)
         )
+        batch_op.create_index(
+            batch_op.f("ix_member_account_id_following_promotions_muted_muted_id"),
+            ["account_id", "following", "promotions_muted", "muted", "id"],
+            unique=False,
+        )
     with op.batch_alter_table("notice", schema=None) as batch_op:
         batch_op.add_column(sa.Column("waiting_at", instant(), nullable=True))
     with op.batch_alter_table("outbox", schema=None) as batch_op:

@@ -80,7 +80,9 @@ def transfer(call: ControlCall) -> Any:
 @calls.add("POST", "/_sim/bridge/templates")
 def templates(call: ControlCall) -> Any:
     """The titles of templates that a page wants to send notices by: account, templates [template_id, …]."""
-    titles = {each["template_id"]: each.get("title", "") for each in call.account().templates}
+    account = call.account()
+    known = [*account.templates, *account.subscription_templates]
+    titles = {each["template_id"]: each.get("title", "") for each in known}
     wanted = call.fields.get("templates")
     if not isinstance(wanted, list):
         raise ControlError("templates must be a list")

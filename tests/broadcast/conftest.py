@@ -26,7 +26,7 @@ class Broadcasting(World):
 
     def crowd(self, count: int, **columns: Any) -> list[int]:
         """So many followers at once; their member ids."""
-        first = next(self._numbers) * 100_000
+        first = (self.account.id * 1000 + next(self._numbers)) * 100_000
         rows = [
             {
                 "id": first + n, "account_id": self.account.id, "openid": f"o{first + n}", "code": f"c{first + n}",

@@ -8,27 +8,33 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from domain import campaigns, events, members
+from domain import campaigns, events, members, subscriptions, tags, windows
 from domain.campaigns import audience as people
 from domain.campaigns.audience import Audience, Counted
 from domain.db import Sql
 from domain.errors import Invalid, NotFound
-from domain.models import CampaignRecipient, MassMonth, Member
+from domain.models import CampaignRecipient, MassMonth, Member, MemberTag
 from tests.broadcast.conftest import Broadcasting
 
 
-def _names(world: Broadcasting, channel: str = "mass", **filters: Any) -> set[str]:
+def _names(
+    world: Broadcasting, channel: str = "mass", *, template_id: str = "", **filters: Any
+) -> set[str]:
     """Openids of those who would be sent it."""
     audience = Audience.parse(filters)
 
     def look(session: Any) -> set[str]:
-        condition = people.where(session, world.account.id, audience, channel, world.now)
+        condition = people.where(
+            session, world.account.id, audience, channel, world.now, template_id=template_id
+        )
         query = Sql(f"SELECT m.openid FROM member m WHERE {condition.text}")
         return {row.openid for row in query(session, *condition.values)}
 
     found = world.look(look)
     counted = world.look(
-        lambda s: campaigns.count(s, world.account.id, channel, audience, world.now)
+        lambda s: campaigns.count(
+            s, world.account.id, channel, audience, world.now, template_id=template_id
+        )
     )
     assert counted.people == len(found)  # what is counted is what is sent
     return found
@@ -82,8 +88,11 @@ def test_grade_and_purchases_filter(family: Broadcasting) -> None:
     assert _names(family, bought_since=after.isoformat()) == set()
 
 
-def test_a_language_that_nobody_has_means_nobody(family: Broadcasting) -> None:
+def test_a_language_is_the_chosen_one_or_the_accounts(family: Broadcasting) -> None:
     assert _names(family, language="zh-CN") == {"jia", "yi", "ding"}
+    family.do(lambda s: members.set_language(s, family.account.id, "yi", "en"))
+    assert _names(family, language="en") == {"yi"}
+    assert _names(family, language="zh-CN") == {"jia", "ding"}
     assert _names(family, language="fr") == set()
 
 
@@ -94,6 +103,7 @@ def _note(world: Broadcasting, openid: str, kind: str, **ago: float) -> None:
         member = members.get(session, world.account.id, openid)
         key = f"{openid}-{kind}-{ago}"
         events.record(session, world.account.id, key, kind, at, member_id=member.id)
+        windows.record(session, [(world.account.id, member.id, kind, at)])
 
     world.do(write)
 
@@ -125,10 +135,38 @@ def test_who_has_had_four_this_month_is_left_out_until_the_next(family: Broadcas
     assert family.look(lambda s: campaigns.allowance_left(s, jia, family.now)) == 4
 
 
-def test_nobody_has_a_subscription_credit_where_none_are_counted(family: Broadcasting) -> None:
-    if people.has_credits():
-        pytest.skip("credits are counted here: the notices' tests say how")
-    assert _names(family, "subscription") == set()
+def test_a_subscription_notice_reaches_those_with_a_credit_for_it(family: Broadcasting) -> None:
+    for openid, template_id in (("jia", "t1"), ("yi", "t2"), ("bing", "t1")):
+        member = family.look(lambda s, o=openid: members.get(s, family.account.id, o).id)  # type: ignore[misc]
+        family.do(lambda s, m=member, t=template_id: subscriptions.add(s, m, t, family.now))  # type: ignore[misc]
+    assert _names(family, "subscription", template_id="t1") == {"jia"}  # 丙 takes no promotions
+    assert _names(family, "subscription", template_id="t2") == {"yi"}
+    assert _names(family, "subscription", template_id="t3") == set()
+
+
+def test_promotions_can_be_refused_alone_and_the_blacklist_is_kept_out(
+    family: Broadcasting,
+) -> None:
+    family.do(lambda s: members.set_promotions_muted(s, family.account.id, "yi", True))
+    assert _names(family) == {"jia", "ding"}
+    family.do(
+        lambda s: tags.keep_blacklist(
+            s, family.account.id, ["ding"], actor="a", now=family.now, whole=False
+        )
+    )
+    assert _names(family) == {"jia"}
+
+
+def test_a_tag_is_counted_by_who_carried_it_when_we_last_heard(family: Broadcasting) -> None:
+    jia = family.look(lambda s: members.get(s, family.account.id, "jia").id)
+    bing = family.look(lambda s: members.get(s, family.account.id, "bing").id)
+    for member in (jia, bing):
+        row = {"member_id": member, "tag_id": 101, "account_id": family.account.id, "state": "set"}
+        family.do(lambda s, r=row: s.add(MemberTag(**r)))  # type: ignore[misc]
+    found = family.look(
+        lambda s: campaigns.count(s, family.account.id, "mass", Audience(tag=101), family.now)
+    )
+    assert found == Counted(people=1, muted=1, unreachable=0)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from domain import campaigns, members
+from domain import campaigns, members, windows
 from domain.campaigns import batches, planning
 from domain.campaigns.batches import Batch, MassResult
 from domain.errors import Invalid, NotFound
@@ -391,17 +391,9 @@ def test_recipients_come_in_pages(world: Broadcasting) -> None:
 @pytest.fixture
 def chatty(world: Broadcasting) -> tuple[Broadcasting, Campaign, list[int]]:
     """Six followers who wrote an hour ago, and a campaign of customer-service messages to them."""
-    from sqlalchemy import insert
-
-    from domain.models import Event
-
     ids = world.crowd(6)
     at = world.now - timedelta(hours=1)
-    rows = [
-        {"account_id": world.account.id, "push_key": f"t{one}", "kind": "text", "member_id": one, "at": at}
-        for one in ids
-    ]  # fmt: skip
-    world.do(lambda s: s.execute(insert(Event), rows))
+    world.do(lambda s: windows.record(s, [(world.account.id, one, "text", at) for one in ids]))
     return world, world.started(channel="custom"), ids
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from domain import cards, notices
+from domain.texts import TEXTS
 
 AT = "2026-11-22T02:24:00+00:00"
 PAYLOADS: dict[str, dict[str, object]] = {
@@ -86,3 +90,17 @@ def test_labels_and_kinds_decide_what_a_keyword_shows(
 ) -> None:
     words = words_for(notices.COMMISSION_ACCRUED)
     assert cards.fields_from(content, words) == expected
+
+
+def test_the_catalogue_of_the_documentation_is_that_of_the_code() -> None:
+    page = (Path(__file__).parents[2] / "docs/notices.md").read_text(encoding="utf-8")
+    catalogue = page.split("## The catalogue")[1].split("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", catalogue, re.MULTILINE))
+    assert list(rows) == list(notices.OCCASIONS)
+    for occasion, row in rows.items():
+        text = TEXTS.get(f"notice.{occasion}", TEXTS[f"title.{occasion}"]).replace("\n", " ")
+        parameters = ", ".join(sorted(cards.words_of(cards.sample(occasion))))
+        rungs = "all, also at night" if occasion in notices.URGENT else "all"
+        if occasion == notices.RISK_ALERT:
+            rungs = "template, to staff"
+        assert row == f"{text} | {parameters} | {rungs}"

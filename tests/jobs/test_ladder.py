@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 
 from domain import accounts, members, notices, outbox, subscriptions, windows
 from domain.models import Notice, Outbox
-from jobs import notify
+from jobs import notify, templates
 from jobs.arrange import arrange
 from jobs.drain import drain
 from jobs.process import Process
@@ -212,3 +215,61 @@ def test_card_is_in_the_language_of_its_member(shop: Shop, process: Process) -> 
 
     assert shown(english)["佣金状态"] != shown(taiwanese)["佣金状态"]
     assert shown(taiwanese)["佣金状态"] == "凍結中"
+
+
+def test_two_workers_merge_a_burst_into_one_message(shop: Shop, process: Process) -> None:
+    choose(shop, merge_seconds=60, merge_above=1)
+    member = shop.follower("大明")
+    keys = [f"N{number}" for number in range(12)]
+    shop.tell(member.member_id, *keys)
+    with ThreadPoolExecutor(2) as pool:
+        sent = [
+            pool.submit(drain, process, outbox.NOTICE, notify.prepare, arrange=arrange, chunk=6)
+            for _ in range(2)
+        ]
+        for each in sent:
+            each.result(60)
+    shop.move_clock(61)
+    send_due(process)
+    rows = shop.rows("done")
+    told = [
+        key
+        for row in rows
+        if row.delivery != outbox.MERGED
+        for key in notices.keys_of(row.dedupe_key, json.loads(row.payload))
+    ]
+    assert sorted(told) == sorted(keys)
+    assert shop.rows("pending", "claimed", "dead", "unsure") == []
+    assert len(messages(shop, member, "template")) <= 3
+
+
+def test_what_became_of_a_notice_can_be_told(shop: Shop, process: Process) -> None:
+    choose(shop, merge_seconds=60, merge_above=1)
+    member = shop.follower("大明")
+    shop.tell(member.member_id, "N1", "N2")
+    send_due(process)
+    told = shop.database.read(lambda s: notices.latest_of(s, member.member_id))
+    fates = shop.database.read(lambda s: notices.fates_of(s, told))
+    assert [(one.channel, one.merged) for one in fates] == [(notices.TEMPLATE, True)] * 2
+    assert {one.outcome for one in fates} <= {"sent", "delivered"}
+    shop.database.transact(lambda s: s.execute(delete(Outbox)))
+    fates = shop.database.read(lambda s: notices.fates_of(s, told))
+    assert {one.outcome for one in fates} == {notices.FORGOTTEN}
+
+
+def test_chosen_templates_that_wechat_has_not_are_noted_until_they_are_mended(
+    shop: Shop, process: Process
+) -> None:
+    refuse_templates(shop)
+    assert templates.check_all(process) == 1
+    assert templates.check_all(process) == 0
+
+    def problem() -> str | None:
+        chosen = shop.database.read(lambda s: notices.templates_of(s, shop.account.id))
+        return chosen[notices.COMMISSION_ACCRUED].problem
+
+    assert problem() == "WeChat has no such template"
+    known = [{"template_id": "a-template-that-is-gone", "content": CONTENT}]
+    shop.simulator.post("/_sim/accounts", app_id=APP_ID, templates=known)
+    templates.check_all(process)
+    assert problem() is None

@@ -92,6 +92,7 @@ def run(context: Context, order: dict[str, Any], die_at: Place | None) -> list[P
         process.queue_redis.close()
         context.redis.close()
         context.close()  # nothing may be open when a child is forked
+        context._tills.clear()  # and every child opens its own till, as a fresh process does
     return sorted(seen)
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import redis
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy.orm import Session
 
+from domain import tasks
 from domain.accounts import OpenAccount
 from tests.web.conftest import Merchant
 from tests.web.shop import Shop, order
@@ -62,6 +66,44 @@ def test_metrics_count_what_waits(merchant: Merchant, account: OpenAccount, shop
     assert 599 <= found[("banyan_outbox_oldest_seconds",)] < 700
     assert found[("banyan_spool_files",)] == 1
     assert found[("banyan_process_seen", "worker:fast")] == 0
+
+
+def test_metrics_tell_tokens_quotas_queues_and_the_proof(
+    merchant: Merchant, account: OpenAccount, shop: Shop, redis_url: str
+) -> None:
+    platform = merchant.context.platform(account)
+    now = merchant.context.clock.now()
+    before = figures(shop.client)
+    assert ("banyan_token_seconds", account.slug) not in before
+    assert ("banyan_books_proof_age_seconds",) not in before
+    path = "/cgi-bin/message/template/send"
+    left = before[("banyan_quota_left", account.slug, path)]
+    platform.quota.learn(path, int(left), used=7)
+    token = {
+        "value": "T",
+        "fresh_until": 0,
+        "expires_at": now.timestamp() + 600,
+        "confirmed_at": None,
+    }
+    with redis.Redis.from_url(redis_url) as client:
+        client.set(f"wechat:{{{account.app_id}}}:token", json.dumps(token), ex=60)
+        client.rpush("rq:queue:bulk", "one", "two")
+
+    def prove(session: Session) -> None:
+        tasks.start(session, None, tasks.BOOKS, actor="test", now=now)
+        claimed = tasks.claim(session, now)
+        assert claimed is not None
+        tasks.finish(session, claimed, {"ok": False, "difference_count": 3}, now)
+
+    merchant.context.database.transact(prove)
+    merchant.move_clock(minutes=5)
+    found = figures(shop.client)
+    assert 290 <= found[("banyan_token_seconds", account.slug)] <= 300
+    assert found[("banyan_quota_left", account.slug, path)] == left - 7
+    assert found[("banyan_queue_jobs", "bulk")] == 2
+    assert found[("banyan_queue_jobs", "fast")] == 0
+    assert 300 <= found[("banyan_books_proof_age_seconds",)] < 400
+    assert found[("banyan_books_differences",)] == 3
 
 
 def test_metrics_are_not_for_the_world(shop: Shop) -> None:

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wechat.formatting import clip_field, template_data
+from wechat.formatting import (
+    UnfitError,
+    clip_field,
+    subscription_data,
+    subscription_value,
+    template_data,
+)
 
 
 @pytest.mark.parametrize(
@@ -43,3 +49,45 @@ def test_data_in_the_form_of_the_api() -> None:
         "thing1": {"value": "甲"},
         "amount2": {"value": "-"},
     }
+
+
+@pytest.mark.parametrize(
+    ("keyword", "text", "shown"),
+    [
+        (
+            "thing1",
+            "二十一个字的一句话要在二十个字以内才行啊啊",
+            "二十一个字的一句话要在二十个字以内才行…",
+        ),
+        ("thing1", "🎉好\n的", "好 的"),
+        ("character_string2", "A" * 40, "A" * 32),
+        ("amount3", "12.34元", "12.34元"),
+        ("amount3", "¥12.34", "¥12.34"),
+        ("phrase4", "待确认收款了", "待确认收款"),
+        ("number5", "3", "3"),
+        ("time6", "2026年11月22日 10:24", "2026年11月22日 10:24"),
+        ("name7", "张三", "张三"),
+    ],
+)
+def test_a_value_is_cut_to_what_a_subscription_notice_takes(
+    keyword: str, text: str, shown: str
+) -> None:
+    assert subscription_value(keyword, text) == shown
+    assert len(subscription_value(keyword, text)) <= 32
+
+
+@pytest.mark.parametrize(
+    ("keyword", "text"),
+    [
+        ("phrase1", "frozen"),
+        ("number1", "三"),
+        ("character_string1", "2笔订单"),
+        ("amount1", "十元"),
+        ("amount1", "12345678901"),
+        ("name1", "一二三四五六七八九十一"),
+        ("number1", "1" * 33),
+    ],
+)
+def test_a_value_that_cannot_be_made_to_fit_is_not_sent(keyword: str, text: str) -> None:
+    with pytest.raises(UnfitError):
+        subscription_data({keyword: text})
