@@ -41,6 +41,8 @@ from domain.rules import RuleVersion, Share, earners_of, get_version, plan
 from domain.tally import COLUMNS, Figures
 
 CHUNK: Final = 1000
+POSTINGS_AT_ONCE: Final = 50_000
+"""Counted in the server, so a piece can be larger than what is fetched."""
 SHOWN: Final = 100
 """Differences that a report names; it counts all of them."""
 
@@ -127,16 +129,12 @@ def ledger_check(session: Session, progress: Progress = silent) -> Report:
     return report
 
 
-def _chunks(session: Session, column: Any) -> Iterator[tuple[int, int]]:
-    """(above, up to) ranges of an id column, each of about a chunk, in order."""
+def _chunks(session: Session, column: Any, size: int = CHUNK) -> Iterator[tuple[int, int]]:
+    """(above, up to) ranges of an id column, each of `size` rows, in order."""
     above = 0
     while True:
         ids = (
-            select(column.label("id"))
-            .where(column > above)
-            .order_by(column)
-            .limit(CHUNK)
-            .subquery()
+            select(column.label("id")).where(column > above).order_by(column).limit(size).subquery()
         )
         last = session.scalar(select(func.max(ids.c.id)))
         if last is None:
@@ -148,19 +146,23 @@ def _chunks(session: Session, column: Any) -> Iterator[tuple[int, int]]:
 def _check_postings(session: Session, report: Report, progress: Progress) -> dict[str, int]:
     """Only legal moves of positive amounts; how many postings each reason has."""
     posted: dict[str, int] = defaultdict(int)
-    rows = session.execute(
-        select(Posting.reason, Posting.source, Posting.destination, func.count(), func.min(Posting.amount_fen))
-        .group_by(Posting.reason, Posting.source, Posting.destination)
-    )  # fmt: skip
-    for reason, source, destination, number, smallest in rows:
-        report.count("postings", number)
+    moves: dict[tuple[str, str, str], tuple[int, int]] = {}
+    kinds = (Posting.reason, Posting.source, Posting.destination)
+    query = select(*kinds, func.count(), func.min(Posting.amount_fen)).group_by(*kinds)
+    # In pieces: to group all of them at once, SQLite sorts them all in memory.
+    for above, last in _chunks(session, Posting.id, POSTINGS_AT_ONCE):
+        for *kind, number, smallest in session.execute(_between(query, Posting.id, above, last)):
+            before, least = moves.get(move := tuple(kind), (0, smallest))
+            moves[move] = before + number, min(least, smallest)
+            report.count("postings", number)
+        progress("postings", report.counts["postings"])
+    for (reason, source, destination), (number, smallest) in sorted(moves.items()):
         posted[reason] += number
         if (reason, source, destination) not in LEGAL_MOVES:
-            move = f"{reason}: {source} to {destination}"
-            report.differs("legal_postings", move, "no such posting", f"{number} postings")
+            name = f"{reason}: {source} to {destination}"
+            report.differs("legal_postings", name, "no such posting", f"{number} postings")
         if smallest <= 0:
             report.differs("positive_postings", reason, "amounts above zero", smallest)
-    progress("postings", report.counts["postings"])
     return posted
 
 
