@@ -31,6 +31,7 @@ PAGES: Final = (
     "member_verbs",
     "trade",
     "withdrawals",
+    "compose",
     "broadcasts",
     "programme",
     "watching",

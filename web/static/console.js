@@ -44,6 +44,7 @@ document.addEventListener("DOMContentLoaded", () => {
   }, true);
 
   document.querySelectorAll("[data-poll]").forEach(poll);
+  document.querySelectorAll("form[data-live]").forEach(live);
 });
 
 // A fragment is HTML of our own, escaped by the server. Whoever was signed out meanwhile gets the whole page again.
@@ -65,5 +66,26 @@ async function poll(part) {
     const next = made.content.firstElementChild;
     part.replaceWith(next);
     part = next;
+  }
+}
+
+// <form data-live="/…"> shows what is being written in its [data-live-place], half a second after the last key. Files
+// stay here until the form is sent: only their names go along.
+function live(form) {
+  const place = form.querySelector("[data-live-place]");
+  let timer, asked = 0;
+  form.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(show, 500);
+  });
+  async function show() {
+    const mine = ++asked, data = new FormData(form);
+    for (const [name, value] of [...data]) {
+      if (!(value instanceof File)) continue;
+      data.delete(name);
+      if (value.name) data.append("chosen", `${name}:${value.name}`);
+    }
+    const answer = await fetch(form.dataset.live, { method: "POST", body: data, headers: { "X-Fragment": "1" } });
+    if (answer.ok && !answer.redirected && mine === asked) place.innerHTML = await answer.text();
   }
 }

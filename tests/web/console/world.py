@@ -46,6 +46,7 @@ from tests.web.console.browser import HASH
 SCRIPT = "<script>alert(1)</script>"
 OVERRIDE = "\u202egpj.exe"
 FORMULA = '=HYPERLINK("http://evil.example","发奖")'
+PNG = b"\x89PNG\r\n\x1a\n"
 HOSTILE = (SCRIPT, OVERRIDE, FORMULA)
 
 
@@ -115,7 +116,7 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
     session.add(asked)
     made = campaigns.create(
         session, account, name=f"{SCRIPT}{OVERRIDE}", channel="mass", content={"kind": "text", "text": SCRIPT},
-        audience={}, files={}, actor=SCRIPT, now=now,
+        audience={}, files={"a.png": PNG}, actor=SCRIPT, now=now,
     )  # fmt: skip
     outbox.put_once(
         session,
@@ -156,6 +157,7 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
         "product_id": thing.id,
         "withdrawal_id": asked.id,
         "campaign_id": made.id,
+        "picture": "a.png",
         "outbox_id": message.id,
         "webhook_id": hook.id,
         "api_key_id": key_id,
