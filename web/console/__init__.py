@@ -33,6 +33,7 @@ PAGES: Final = (
     "withdrawals",
     "compose",
     "broadcasts",
+    "menu_pages",
     "programme",
     "watching",
     "delivery",

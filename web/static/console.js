@@ -69,10 +69,11 @@ async function poll(part) {
   }
 }
 
-// <form data-live="/…"> shows what is being written in its [data-live-place], half a second after the last key. Files
+// <form data-live="/…"> shows what is being written in its [data-live-place], or in the part
+// that data-live-to names, half a second after the last key. Files
 // stay here until the form is sent: only their names go along.
 function live(form) {
-  const place = form.querySelector("[data-live-place]");
+  const place = document.getElementById(form.dataset.liveTo) || form.querySelector("[data-live-place]");
   let timer, asked = 0;
   form.addEventListener("input", () => {
     clearTimeout(timer);

@@ -19,6 +19,7 @@ from domain import (
     audit,
     campaigns,
     disputes,
+    menus,
     orders,
     outbox,
     products,
@@ -117,6 +118,11 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
     made = campaigns.create(
         session, account, name=f"{SCRIPT}{OVERRIDE}", channel="mass", content={"kind": "text", "text": SCRIPT},
         audience={}, files={"a.png": PNG}, actor=SCRIPT, now=now,
+    )  # fmt: skip
+    button = {"type": "click", "name": SCRIPT, "key": f"{OVERRIDE}{FORMULA}"}
+    menus.save(
+        session, account.id, menus.parse({"buttons": [button]}),
+        after=0, actor=SCRIPT, now=now, note=OVERRIDE,
     )  # fmt: skip
     outbox.put_once(
         session,
