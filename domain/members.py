@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -118,6 +118,15 @@ def get(session: Session, account_id: int, openid: str) -> Member:
     if member is None:
         raise NotFound("no such member", openid=openid)
     return member
+
+
+def find_named(session: Session, account_id: int, text: str) -> Member | None:
+    """Whom staff mean: by openid or by 邀请码, which both name one person of the account."""
+    text = text.strip()
+    if not is_key(text):
+        return None
+    keys = or_(Member.openid == text, Member.code == text.upper())
+    return session.scalar(select(Member).where(Member.account_id == account_id, keys).limit(1))
 
 
 def by_ids(session: Session, member_ids: Collection[int]) -> dict[int, Member]:

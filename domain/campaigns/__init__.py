@@ -17,7 +17,7 @@ from typing import Any, Final
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from domain import attribution, audit, outbox
+from domain import attribution, audit, members, outbox
 from domain.accounts import OpenAccount
 from domain.campaigns import audience as people
 from domain.campaigns import content as contents
@@ -478,32 +478,32 @@ def recipients(
 ) -> list[RecipientResult]:
     """Recipients by member id: keyset pages behind `after_id`."""
     query = (
-        select(
-            CampaignRecipient.member_id, Member.openid, Member.nickname, CampaignRecipient.state,
-            CampaignRecipient.errcode, CampaignRecipient.batch_no,
-        )
-        .join(Member, Member.id == CampaignRecipient.member_id)
+        select(CampaignRecipient)
         .where(CampaignRecipient.campaign_id == campaign.id, CampaignRecipient.member_id > after_id)
         .order_by(CampaignRecipient.member_id)
         .limit(limit)
-    )  # fmt: skip
-    rows = session.execute(query).all()
+    )
+    return results_of(session, campaign, list(session.scalars(query)))
+
+
+def results_of(
+    session: Session, campaign: Campaign, rows: Sequence[CampaignRecipient]
+) -> list[RecipientResult]:
+    """What became of these recipients of one campaign, in their order, in two statements."""
     all_in_one = campaign.way == "sendall"
     numbers = {0} if all_in_one else {row.batch_no for row in rows}
-    batches = {
-        one.no: one
-        for one in session.scalars(
-            select(CampaignBatch).where(
-                CampaignBatch.campaign_id == campaign.id, CampaignBatch.no.in_(numbers)
-            )
-        )
-    }
+    query = select(CampaignBatch).where(
+        CampaignBatch.campaign_id == campaign.id, CampaignBatch.no.in_(numbers)
+    )
+    batches = {one.no: one for one in session.scalars(query)}
+    who = members.by_ids(session, {row.member_id for row in rows})
     return [
         RecipientResult(
-            row.member_id, row.openid, row.nickname,
+            row.member_id, who[row.member_id].openid, who[row.member_id].nickname,
             _state_of(row.state, batches[0 if all_in_one else row.batch_no]), row.errcode,
         )
         for row in rows
+        if row.member_id in who
     ]  # fmt: skip
 
 

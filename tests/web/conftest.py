@@ -23,6 +23,8 @@ from domain.secrets import Keyring
 from tests.support.servers import MASTER_KEY, set_clock
 from tests.web.shop import Shop
 
+NO_WECHAT = "http://127.0.0.1:9"
+"""Nothing answers there: a call that no test prepared fails at once, and never leaves this machine."""
 RULE_SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -116,6 +118,7 @@ def merchant(database: Database, redis_url: str, tmp_path: Path) -> Merchant:
             "server": {"public_url": "http://127.0.0.1:8160"},
             "secrets": {"key": base64.b64encode(MASTER_KEY).decode()},
             "redis": {"url": redis_url},
+            "wechat": {"api_base": NO_WECHAT},
             "data": {"dir": str(tmp_path / "data")},
         }
     )

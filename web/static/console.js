@@ -55,6 +55,7 @@ document.addEventListener("DOMContentLoaded", () => {
     await navigator.clipboard.writeText(input.value);
     button.textContent = button.dataset.copied;
   });
+  document.querySelectorAll("form[data-live]").forEach(live);
 });
 
 // A fragment is HTML of our own, escaped by the server. Whoever was signed out meanwhile gets the whole page again.
@@ -78,4 +79,26 @@ async function poll(part) {
     part = next;
   }
   if (part && part.closest("[data-reload]")) location.reload();  // the page shows what came of it
+}
+
+// <form data-live="/…"> shows what is being written in its [data-live-place], or in the part
+// that data-live-to names, half a second after the last key. Files
+// stay here until the form is sent: only their names go along.
+function live(form) {
+  const place = document.getElementById(form.dataset.liveTo) || form.querySelector("[data-live-place]");
+  let timer, asked = 0;
+  form.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(show, 500);
+  });
+  async function show() {
+    const mine = ++asked, data = new FormData(form);
+    for (const [name, value] of [...data]) {
+      if (!(value instanceof File)) continue;
+      data.delete(name);
+      if (value.name) data.append("chosen", `${name}:${value.name}`);
+    }
+    const answer = await fetch(form.dataset.live, { method: "POST", body: data, headers: { "X-Fragment": "1" } });
+    if (answer.ok && !answer.redirected && mine === asked) place.innerHTML = await answer.text();
+  }
 }

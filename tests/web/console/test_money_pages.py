@@ -135,8 +135,8 @@ def test_rule_is_tried_on_the_last_month_and_writes_nothing_until_it_is_publishe
 def test_broadcast_is_counted_saved_started_paused_and_cancelled(
     console: Console, world: World, boss: Browser
 ) -> None:
-    counted = boss.post("/console/tea/broadcasts/new", do="count", channel="mass", text="上新了")
-    assert "<strong>" in counted.text
+    counted = boss.post("/console/tea/broadcasts/new", do="look", channel="mass", text="上新了")
+    assert "<strong>4</strong>" in counted.text
     boss.post("/console/tea/broadcasts/new", do="save", name="上新", channel="mass", text="上新了")
     made = read(console, select(Campaign).where(Campaign.name == "上新"))
     path = f"/console/tea/broadcasts/{made.id}"

@@ -21,6 +21,7 @@ from domain import (
     disputes,
     grades,
     intake,
+    menus,
     orders,
     outbox,
     products,
@@ -49,6 +50,7 @@ from tests.web.console.browser import HASH
 SCRIPT = "<script>alert(1)</script>"
 OVERRIDE = "\u202egpj.exe"
 FORMULA = '=HYPERLINK("http://evil.example","发奖")'
+PNG = b"\x89PNG\r\n\x1a\n"
 HOSTILE = (SCRIPT, OVERRIDE, FORMULA)
 
 
@@ -122,7 +124,12 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
     session.add(asked)
     made = campaigns.create(
         session, account, name=f"{SCRIPT}{OVERRIDE}", channel="mass", content={"kind": "text", "text": SCRIPT},
-        audience={}, files={}, actor=SCRIPT, now=now,
+        audience={}, files={"a.png": PNG}, actor=SCRIPT, now=now,
+    )  # fmt: skip
+    button = {"type": "click", "name": SCRIPT, "key": f"{OVERRIDE}{FORMULA}"}
+    menus.save(
+        session, account.id, menus.parse({"buttons": [button]}),
+        after=0, actor=SCRIPT, now=now, note=OVERRIDE,
     )  # fmt: skip
     outbox.put_once(
         session,
@@ -181,6 +188,7 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
         "intake_id": table.id,
         "withdrawal_id": asked.id,
         "campaign_id": made.id,
+        "picture": "a.png",
         "outbox_id": message.id,
         "webhook_id": hook.id,
         "api_key_id": key_id,
