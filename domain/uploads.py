@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from domain.bodies import IMAGE, VIDEO, VOICE, Body, MediaBody, of_json
+from domain.bodies import IMAGE, VIDEO, VOICE, Body, MediaBody, of_json, variants_of_json
 from domain.db import changed
 from domain.errors import Conflict, Invalid, NotFound
 from domain.models import Reply, ReplyMedia
@@ -104,15 +104,17 @@ def _is_right(extension: str, content: bytes) -> bool:
 def remove(session: Session, account_id: int, media: int) -> None:
     """Delete a file that no reply shows; `Conflict` names the reply, `NotFound` when there is no such file."""
     for row in session.scalars(select(Reply).where(Reply.account_id == account_id)):
-        if row.messages and media in _used_by(of_json(row.messages)):
+        if media in _used_by(row.messages, row.variants):
             raise Conflict("a reply shows this file", reply=row.id)
     query = delete(ReplyMedia).where(ReplyMedia.account_id == account_id, ReplyMedia.id == media)
     if not changed(session.execute(query)):
         raise NotFound("no such file", media=media)
 
 
-def _used_by(messages: Sequence[Body]) -> set[int]:
-    return {each.media for each in messages if isinstance(each, MediaBody)}
+def _used_by(messages: str | None, variants: str | None) -> set[int]:
+    """The files that a reply shows, in any language."""
+    said = [of_json(messages or "[]"), *variants_of_json(variants).values()]
+    return {each.media for bodies in said for each in bodies if isinstance(each, MediaBody)}
 
 
 _COLUMNS = (ReplyMedia.id, ReplyMedia.kind, ReplyMedia.media_id, ReplyMedia.media_expires_at)
@@ -175,13 +177,14 @@ def forget_id(session: Session, media: int, media_id: str) -> None:
 
 def to_renew(session: Session, now: datetime) -> list[tuple[int, int]]:
     """(account, file) of what replies that are switched on show and WeChat does not have, or only for some hours."""
-    query = select(Reply.account_id, Reply.messages).where(
-        Reply.enabled, Reply.messages.like('%"media":%')
+    mark = '%"media":%'
+    query = select(Reply.account_id, Reply.messages, Reply.variants).where(
+        Reply.enabled, Reply.messages.like(mark) | Reply.variants.like(mark)
     )
     shown = {
         (account_id, media)
-        for account_id, messages in session.execute(query)
-        for media in _used_by(of_json(messages or "[]"))
+        for account_id, messages, variants in session.execute(query)
+        for media in _used_by(messages, variants)
     }
     if not shown:
         return []

@@ -28,7 +28,6 @@ from domain import (
 from domain.accounts import OpenAccount
 from domain.bodies import Body, MediaBody, TextBody
 from domain.errors import Invalid
-from domain.menu import COMMAND_WORDS
 from domain.texts import Words, overrides_of
 from web import menus as platform_menus
 from web.cli import ACTOR, account_of, account_option, form, member
@@ -321,18 +320,19 @@ def switch_reply(slug: str, number: int, state: str) -> dict[str, Any]:
 @click.option("--tapped", is_flag=True, help="TEXT is a menu key.")
 @form
 def test_reply(slug: str, text: str, tapped: bool) -> dict[str, Any]:
-    """Who would answer this text: a command, a reply, or our own fallback (both null)."""
+    """Who would answer this text: a command, a reply, or our own fallback (both null); and which others fit it."""
     trial = context().database.read(
         lambda session: replies.try_text(
-            session, accounts.get(session, slug).id, text, COMMAND_WORDS, tapped=tapped
+            session, accounts.get(session, slug).id, text, tapped=tapped
         )
     )
-    rule = trial.rule
+    rule = trial.chosen.rule
     shown = None if rule is None else {
         "id": rule.number, "kind": rule.kind, "keyword": rule.keyword, "matching": rule.matching,
         "messages": bodies.as_values(rule.messages),
     }  # fmt: skip
-    return {"command": trial.command, "reply": shown}
+    others = [one.number for one in trial.others]
+    return {"command": trial.chosen.command or None, "reply": shown, "others": others}
 
 
 media = AppGroup("media", help="The merchant's pictures, voices and videos (素材).")

@@ -10,10 +10,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from bot import known
-from bot.commands import COMMANDS
 from domain import members, outbox, replies, uploads
 from domain.bodies import Article, Body, MediaBody, NewsBody, TextBody
-from domain.menu import COMMAND_WORDS
 from domain.replies import CLICK, DEFAULT, REGEX, SUBSCRIBE
 from tests.bot import samples
 from tests.bot.chat import Chat
@@ -149,10 +147,9 @@ def test_a_slow_pattern_costs_the_follower_nothing_and_is_counted(
     assert row.timeouts == 1
 
 
-def test_the_console_knows_every_command() -> None:
-    words = {
-        word: command.argument is not None
-        for command in COMMANDS
-        for word in (command.name, *command.aliases)
-    }
-    assert dict(COMMAND_WORDS) == words
+def test_who_reads_another_language_gets_the_reply_in_it(chat: Chat) -> None:
+    put(chat, "你好", TextBody("你好！"), variants={"en": [TextBody("Hello!")]})
+    chat.follow("anna")
+    assert chat.say("anna", "你好").text == "你好！"
+    chat.say("anna", "语言 English")
+    assert chat.say("anna", "你好").text == "Hello!"
