@@ -197,21 +197,35 @@ def put(
     others = {lang: tuple(each) for lang, each in (variants or {}).items()}
     rule = Rule(0, kind, matching, keyword.strip(), tuple(said), priority, enabled, others)
     check(session, account_id, rule)
-    row = session.scalar(
+    row = _same(session, account_id, rule)
+    return _add(session, account_id, rule) if row is None else _written(session, row, rule)
+
+
+def create(session: Session, account_id: int, rule: Rule) -> Reply:
+    """Add a reply. Raises `Invalid`, and `Conflict` when the account has one of that kind, matching and keyword."""
+    rule = replace(rule, keyword=rule.keyword.strip())
+    check(session, account_id, rule)
+    twin = _same(session, account_id, rule)
+    if twin is not None:
+        raise Conflict("another reply has this keyword", reply=twin.id)
+    return _add(session, account_id, rule)
+
+
+def _add(session: Session, account_id: int, rule: Rule) -> Reply:
+    _check_room(session, account_id, rule.matching)
+    row = Reply(account_id=account_id)
+    session.add(row)
+    return _written(session, row, rule)
+
+
+def _same(session: Session, account_id: int, rule: Rule) -> Reply | None:
+    """The account's reply of this kind, matching and keyword."""
+    return session.scalar(
         select(Reply).where(
-            Reply.account_id == account_id,
-            Reply.kind == kind,
-            Reply.matching == matching,
+            Reply.account_id == account_id, Reply.kind == rule.kind, Reply.matching == rule.matching,
             Reply.keyword == rule.keyword,
         )
-    )
-    if row is None:
-        _check_room(session, account_id, matching)
-        row = Reply(account_id=account_id)
-        session.add(row)
-    _write(row, rule)
-    session.flush()
-    return row
+    )  # fmt: skip
 
 
 def change(session: Session, account_id: int, reply_id: int, rule: Rule) -> Reply:
@@ -220,28 +234,23 @@ def change(session: Session, account_id: int, reply_id: int, rule: Rule) -> Repl
     row = get(session, account_id, reply_id)
     rule = replace(rule, keyword=rule.keyword.strip())
     check(session, account_id, rule)
-    twin = session.scalar(
-        select(Reply.id).where(
-            Reply.account_id == account_id, Reply.id != reply_id, Reply.kind == rule.kind,
-            Reply.matching == rule.matching, Reply.keyword == rule.keyword,
-        )
-    )  # fmt: skip
-    if twin is not None:
-        raise Conflict("another reply has this keyword", reply=twin)
+    twin = _same(session, account_id, rule)
+    if twin is not None and twin.id != reply_id:
+        raise Conflict("another reply has this keyword", reply=twin.id)
     if rule.matching == REGEX and row.matching != REGEX:
         _check_room(session, account_id, REGEX, more=0)
-    _write(row, rule)
-    session.flush()
-    return row
+    return _written(session, row, rule)
 
 
-def _write(row: Reply, rule: Rule) -> None:
+def _written(session: Session, row: Reply, rule: Rule) -> Reply:
     first = rule.messages[0]
     row.kind, row.keyword, row.matching = rule.kind, rule.keyword, rule.matching
     row.body = first.text if isinstance(first, TextBody) else ""
     row.messages = bodies.as_json(rule.messages)
     row.variants = bodies.variants_as_json(rule.variants)
     row.priority, row.enabled, row.timeouts = rule.priority, rule.enabled, 0
+    session.flush()
+    return row
 
 
 def _check_room(session: Session, account_id: int, matching: str, more: int = 1) -> None:
@@ -310,6 +319,12 @@ def get(session: Session, account_id: int, reply_id: int) -> Reply:
     if row is None or row.account_id != account_id:
         raise NotFound("no such reply", reply=reply_id)
     return row
+
+
+def one_of_kind(session: Session, account_id: int, kind: str) -> Reply | None:
+    """The account's reply to a follow, or to what nothing else answers: there is one of these at most."""
+    query = select(Reply).where(Reply.account_id == account_id, Reply.kind == kind)
+    return session.scalar(query.order_by(Reply.priority.desc(), Reply.id))
 
 
 def all_of(session: Session, account_id: int) -> list[Reply]:

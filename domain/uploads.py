@@ -95,6 +95,12 @@ def add(
     return row
 
 
+def kind_of(name: str) -> str:
+    """The kind of file that a name says it is; "" for one that WeChat does not take."""
+    extension = name.rpartition(".")[2].lower()
+    return next((kind for kind, endings in _EXTENSIONS.items() if extension in endings), "")
+
+
 def _is_right(extension: str, content: bytes) -> bool:
     if extension == "mp4":
         return content[4:8] == b"ftyp"
@@ -103,9 +109,9 @@ def _is_right(extension: str, content: bytes) -> bool:
 
 def remove(session: Session, account_id: int, media: int) -> None:
     """Delete a file that no reply shows; `Conflict` names the reply, `NotFound` when there is no such file."""
-    for row in session.scalars(select(Reply).where(Reply.account_id == account_id)):
-        if media in _used_by(row.messages, row.variants):
-            raise Conflict("a reply shows this file", reply=row.id)
+    using = shown_by(session, account_id).get(media)
+    if using:
+        raise Conflict("a reply shows this file", reply=using[0])
     query = delete(ReplyMedia).where(ReplyMedia.account_id == account_id, ReplyMedia.id == media)
     if not changed(session.execute(query)):
         raise NotFound("no such file", media=media)
@@ -124,6 +130,47 @@ def known(session: Session, account_id: int) -> dict[int, Known]:
     """The account's files by id, without their bytes."""
     rows = session.execute(select(*_COLUMNS).where(ReplyMedia.account_id == account_id))
     return {row.id: Known(*row) for row in rows}
+
+
+_LISTED = (
+    ReplyMedia.id,
+    ReplyMedia.kind,
+    ReplyMedia.name,
+    ReplyMedia.size,
+    ReplyMedia.media_expires_at,
+    ReplyMedia.created_at,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A file in a list, without its bytes."""
+
+    media: int
+    kind: str
+    name: str
+    size: int
+    expires_at: datetime | None
+    created_at: datetime
+
+
+def all_of(session: Session, account_id: int) -> list[Listed]:
+    """The account's files, newest first."""
+    query = (
+        select(*_LISTED).where(ReplyMedia.account_id == account_id).order_by(ReplyMedia.id.desc())
+    )
+    return [Listed(*row) for row in session.execute(query)]
+
+
+def shown_by(session: Session, account_id: int) -> dict[int, list[int]]:
+    """By file: the replies that show it, in any language."""
+    found: dict[int, list[int]] = {}
+    for row in session.scalars(
+        select(Reply).where(Reply.account_id == account_id).order_by(Reply.id)
+    ):
+        for media in _used_by(row.messages, row.variants):
+            found.setdefault(media, []).append(row.id)
+    return found
 
 
 def check_present(session: Session, account_id: int, messages: Sequence[Body]) -> None:
