@@ -23,7 +23,9 @@ from domain import (
     privacy,
     replies,
     tags,
+    texts,
     uploads,
+    wordings,
 )
 from domain.accounts import OpenAccount
 from domain.bodies import Body, MediaBody, TextBody
@@ -368,6 +370,64 @@ def remove_media(slug: str, number: int) -> dict[str, Any]:
     return {"removed": number}
 
 
+# --- texts ----------------------------------------------------------------------------------------------------------
+
+wording = AppGroup("text", help="Our texts in the merchant's own words (文案).")
+lang_option = click.option(
+    "--lang", default=texts.ZH_CN, show_default=True, type=click.Choice(tuple(texts.LANGUAGES))
+)
+
+
+@wording.command("list")
+@account_option
+@lang_option
+@form
+def list_wordings(slug: str, lang: str) -> dict[str, Any]:
+    """The merchant's own wordings; `unusable`: the default is said, because an upgrade made this one impossible."""
+    found = context().database.read(
+        lambda session: texts.stored(session, accounts.get(session, slug).id, lang)
+    )
+    return {
+        "texts": [
+            {"key": key, "body": body, "default": texts.Words(lang=lang).template(key) if key in texts.TEXTS else None,
+             "unusable": not texts.is_usable(key, body)}
+            for key, body in sorted(found.items())
+        ]
+    }  # fmt: skip
+
+
+@wording.command("set")
+@account_option
+@lang_option
+@click.argument("key")
+@click.argument("body")
+@form
+def set_wording(slug: str, lang: str, key: str, body: str) -> dict[str, Any]:
+    """Say BODY instead of our text KEY; `missing` are placeholders of ours that it leaves out."""
+    _change_wording(slug, lang, key, body)
+    return {"key": key, "missing": texts.missing(key, body)}
+
+
+@wording.command("reset")
+@account_option
+@lang_option
+@click.argument("key")
+@form
+def reset_wording(slug: str, lang: str, key: str) -> dict[str, Any]:
+    """Say our text KEY again."""
+    _change_wording(slug, lang, key, None)
+    return {"key": key}
+
+
+def _change_wording(slug: str, lang: str, key: str, body: str | None) -> None:
+    now = context().clock.now()
+    context().database.transact(
+        lambda session: wordings.change(
+            session, accounts.get(session, slug).id, lang, key, body, actor=ACTOR, now=now
+        )
+    )
+
+
 # --- followers ------------------------------------------------------------------------------------------------------
 
 crowd = AppGroup("followers", help="WeChat's list of followers (粉丝).")
@@ -634,5 +694,5 @@ def export_member(slug: str, openid: str) -> dict[str, Any]:
     return context().database.transact(read)
 
 
-COMMANDS: Final = (menu, reply, media, crowd, label, ban)
+COMMANDS: Final = (menu, reply, media, wording, crowd, label, ban)
 """What app.py adds to `flask`; `member export` joins the group of web/cli.py."""

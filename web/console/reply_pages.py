@@ -49,6 +49,10 @@ def _languages(row: Reply) -> str:
     return t("、", ", ").join([t("通用", "All"), *names])
 
 
+def _how(row: Reply) -> str | None:
+    return reply_form.how(row.kind, row.matching) if row.keyword else None
+
+
 def _address(visit: Visit, row: Reply) -> str:
     if row.kind == replies.SUBSCRIBE:
         return visit.url("welcome")
@@ -64,7 +68,7 @@ REPLIES: Final = Listing(
             href=_address,
             lead=True,
         ),
-        Column(Both("怎么对上", "Fits by"), lambda row: reply_form.how(row.kind, row.matching)),
+        Column(Both("怎么对上", "Fits by"), _how),
         Column(Both("回答", "Answer"), lambda row: bodies.outline(Rule.of(row).messages)),
         Column(Both("语言", "Languages"), _languages, wide=True),
         Column(Both("优先级", "Priority"), lambda row: row.priority, COUNT, wide=True),

@@ -10,11 +10,12 @@ from flask import flash, redirect, render_template, request
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from domain import audit, texts
+from domain import texts
 from domain.bodies import TextBody
-from domain.errors import Conflict, DomainError, Invalid
+from domain.errors import DomainError, Invalid
 from domain.staff.permissions import Permission
 from domain.texts import LANGUAGES, PLACEHOLDERS, TEXTS, Words
+from domain.wordings import change
 from web.console import reply_form
 from web.console.both import Both
 from web.console.navigation import MESSAGES, Menu
@@ -217,15 +218,8 @@ def _why(error: DomainError) -> str:
 
 
 def _set(session: Session, visit: Visit, key: str, lang: str, body: str | None) -> None:
-    account_id = visit.account.id
-    before = texts.stored(session, account_id, lang).get(key)
-    if (before or "") != request.form.get("was", "").replace("\r\n", "\n"):
-        raise Conflict("somebody changed it meanwhile", key=key)
-    texts.set_override(session, account_id, key, body, lang)
-    audit.record(
-        session, account_id, actor=visit.actor, action="text_changed", subject=f"text/{lang}/{key}", before=before,
-        after=body, now=visit.now,
-    )  # fmt: skip
+    was = request.form.get("was", "").replace("\r\n", "\n")
+    change(session, visit.account.id, lang, key, body, was=was, actor=visit.actor, now=visit.now)
 
 
 @page("/texts/reset", allow=Permission.CHAT_CHANGE, methods=("POST",))

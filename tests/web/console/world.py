@@ -209,7 +209,11 @@ def _talk(session: Session, account: OpenAccount, now: Any) -> tuple[int, int]:
         actor=SCRIPT, now=now,
     )  # fmt: skip
     card = NewsBody((Article(f"{SCRIPT}{OVERRIDE}", FORMULA, f"https://x.example/{SCRIPT}", ""),))
-    said: list[Body] = [TextBody(f"{SCRIPT}{OVERRIDE}{FORMULA}"), MediaBody("image", picture.id), card]
+    said: list[Body] = [
+        TextBody(f"{SCRIPT}{OVERRIDE}{FORMULA}"),
+        MediaBody("image", picture.id),
+        card,
+    ]
     row = replies.put(session, account.id, FORMULA, said, variants={"en": [TextBody(SCRIPT)]})
     replies.put(session, account.id, "", said[:1], kind=replies.SUBSCRIBE)
     texts.set_override(session, account.id, "follow.welcome", f"{SCRIPT}{OVERRIDE}{FORMULA}")
