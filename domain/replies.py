@@ -313,9 +313,9 @@ def remove(session: Session, account_id: int, reply_id: int) -> None:
         raise NotFound("no such reply", reply=reply_id)
 
 
-def get(session: Session, account_id: int, reply_id: int) -> Reply:
-    """A reply of this account, or `NotFound`."""
-    row = session.get(Reply, reply_id)
+def get(session: Session, account_id: int, reply_id: int, *, lock: bool = False) -> Reply:
+    """A reply of this account, or `NotFound`. `lock`: nobody else changes it until the transaction ends."""
+    row = session.get(Reply, reply_id, with_for_update=lock)
     if row is None or row.account_id != account_id:
         raise NotFound("no such reply", reply=reply_id)
     return row
@@ -323,8 +323,7 @@ def get(session: Session, account_id: int, reply_id: int) -> Reply:
 
 def one_of_kind(session: Session, account_id: int, kind: str) -> Reply | None:
     """The account's reply to a follow, or to what nothing else answers: there is one of these at most."""
-    query = select(Reply).where(Reply.account_id == account_id, Reply.kind == kind)
-    return session.scalar(query.order_by(Reply.priority.desc(), Reply.id))
+    return session.scalar(select(Reply).where(Reply.account_id == account_id, Reply.kind == kind))
 
 
 def all_of(session: Session, account_id: int) -> list[Reply]:

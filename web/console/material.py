@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 
 from domain import audit, uploads
 from domain.staff.permissions import Permission
-from web.console.reply_form import MESSAGE_KINDS
+from web.console.reply_form import MESSAGE_KINDS, MOST_READ
 from web.console.visit import Answer, Visit, page
 from web.pages import t
 
@@ -40,7 +40,7 @@ def media_add(visit: Visit) -> Response:
     """Keep a file; its kind is told by its ending."""
     file = request.files.get("file")
     name = "" if file is None else file.filename or ""
-    content = b"" if file is None else file.read()
+    content = b"" if file is None else file.read(MOST_READ)
 
     def add(session: Session) -> None:
         row = uploads.add(

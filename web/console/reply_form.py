@@ -44,6 +44,8 @@ MESSAGE_KINDS: Final = {
     bodies.VIDEO: Both("视频", "Video"),
 }
 CARD_FIELDS: Final = ("title", "description", "url", "picture_url")
+MOST_READ: Final = max(uploads.MOST_BYTES.values()) + 1
+"""Of a file that somebody sends: enough to see that it is too large."""
 STAND_IN: Final = TextBody("…")
 """For a file that the browser has and we do not yet."""
 
@@ -94,8 +96,8 @@ class Written:
                     continue
                 try:
                     row = uploads.add(
-                        session, visit.account.id, kind=one.kind, name=one.file.filename or "", content=one.file.read(),
-                        actor=visit.actor, now=visit.now,
+                        session, visit.account.id, kind=one.kind, name=one.file.filename or "",
+                        content=one.file.read(MOST_READ), actor=visit.actor, now=visit.now,
                     )  # fmt: skip
                 except Invalid as error:
                     raise Invalid(error.message, **error.details, number=number) from error
@@ -248,10 +250,12 @@ def lines_of(
 
 
 def _filled(body: Body, values: Mapping[str, str]) -> Body:
+    """With what is not checked yet: anything but a plain known name in braces stays as it is written."""
     try:
-        return bodies.filled(body, values)
-    except (KeyError, ValueError, IndexError, AttributeError):
-        return body
+        is_known = bodies.names_in(body) <= values.keys()
+    except Invalid:
+        is_known = False
+    return bodies.filled(body, values) if is_known else body
 
 
 def names_of(messages: Sequence[Message]) -> list[str]:

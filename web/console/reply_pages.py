@@ -220,7 +220,7 @@ def _keep(session: Session, visit: Visit, row: Reply | None, written: Written) -
     """In one transaction: the files, the reply, the note in the audit."""
     before = None
     if row is not None:
-        row = replies.get(session, visit.account.id, row.id)
+        row = replies.get(session, visit.account.id, row.id, lock=True)
         if request.form.get("was", "") != mark_of(row):
             raise Conflict("somebody changed it meanwhile", reply=row.id)
         before = replies.as_value(row)

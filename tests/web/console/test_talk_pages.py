@@ -147,6 +147,13 @@ def test_chosen_file_is_named_in_the_preview_before_it_is_here(owner: Browser) -
     assert "请选择或上传" not in seen.text
 
 
+def test_preview_fills_nothing_but_plain_names(owner: Browser) -> None:
+    for text in ("{nickname.__class__}", "{nickname:>99999999}", "{nickname!r}", "{0}"):
+        seen = owner.post(f"{REPLIES}/look", **(FORM | {"all-0-text": text})).text
+        assert f"<bdi>{text}</bdi>".replace(">9", "&gt;9") in seen
+        assert 'class="problems"' in seen
+
+
 def test_reply_is_changed_switched_off_and_removed(
     console: Console, owner: Browser, account: OpenAccount
 ) -> None:
