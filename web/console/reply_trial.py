@@ -107,58 +107,47 @@ def _tried(session: Session, visit: Visit, asked: Mapping[str, str]) -> dict[str
 
 def _said(session: Session, visit: Visit, words: Words, text: str, *, tapped: bool) -> Tried:
     trial = replies.try_text(session, visit.account.id, text, tapped=tapped)
-    chosen = trial.chosen
-    steps = []
+    chosen, rule = trial.chosen, trial.chosen.rule
     if chosen.command:
         lines = [
-            Line(
-                TextBody(
-                    t(
-                        f"（命令「{chosen.command}」的回答，每个人的不同）",
-                        f"(what the command “{chosen.command}” answers, to each their own)",
-                    )
-                )
+            _line(
+                f"（命令「{chosen.command}」的回答，每个人的不同）",
+                f"(what “{chosen.command}” answers, to each their own)",
             )
         ]
-        about = words(f"help.{_HELP[chosen.command]}")
-        argument = (
-            t(f"，后面带着「{chosen.argument}」", f", with “{chosen.argument}”")
-            if chosen.argument
-            else ""
-        )
-        steps.append(
-            Step(
-                t(
-                    f"聊天命令「{chosen.command}」回答{argument}：{about}",
-                    f"The command “{chosen.command}” answers{argument}: {about}",
-                ),
-                is_it=True,
-            )
-        )
-    elif chosen.rule is None:
+        step = _of_command(chosen, words)
+    elif rule is None:
         lines = [Line(TextBody(words("fallback")))]
-        steps.append(
-            Step(
-                t(
-                    "不是命令，也没有对上的回复：说默认的一句话（文案 fallback）。",
-                    "It is no command and fits no reply: our default text is said.",
-                ),
-                is_it=True,
-            )
+        step = _it(
+            "不是命令，也没有对上的回复：说默认的一句话（文案 fallback）。",
+            "It is no command and fits no reply: our default text (fallback) is said.",
         )
     else:
-        rule = chosen.rule
         lines = reply_form.lines_of(visit, rule.said_in(words.lang))
-        steps.append(Step(_because(rule, tapped), rule, is_it=True))
-    steps += [Step(_why_not(one, chosen.command, chosen.rule), one) for one in trial.others]
-    phone = Phone(
-        visit.account.name,
-        "" if tapped else text,
-        t(f"点了「{text}」", f"tapped “{text}”") if tapped else "",
-        lines,
+        step = Step(_because(rule, tapped), rule, True)
+    did = t(f"点了「{text}」", f"tapped “{text}”") if tapped else ""
+    others = [Step(_why_not(one, chosen), one) for one in trial.others]
+    phone = Phone(visit.account.name, "" if tapped else text, did, lines)
+    return Tried(phone, [step, *others], addresses(visit, rule) if rule else {})
+
+
+def _line(chinese: str, english: str) -> Line:
+    return Line(TextBody(t(chinese, english)))
+
+
+def _it(chinese: str, english: str, rule: Rule | None = None) -> Step:
+    """What answers."""
+    return Step(t(chinese, english), rule, True)
+
+
+def _of_command(chosen: replies.Chosen, words: Words) -> Step:
+    name, argument, about = chosen.command, "", words(f"help.{_HELP[chosen.command]}")
+    if chosen.argument:
+        argument = t(f"，后面带着「{chosen.argument}」", f", with “{chosen.argument}”")
+    return _it(
+        f"聊天命令「{name}」回答{argument}：{about}",
+        f"The command “{name}” answers{argument}: {about}",
     )
-    shown = addresses(visit, chosen.rule) if chosen.rule else {}
-    return Tried(phone, steps, shown)
 
 
 def _because(rule: Rule, tapped: bool) -> str:
@@ -184,21 +173,28 @@ def _because(rule: Rule, tapped: bool) -> str:
     return words + (as_said if tapped else "") + t("。", ".")
 
 
-def _why_not(rule: Rule, command: str, best: Rule | None) -> str:
+def _why_not(rule: Rule, chosen: replies.Chosen) -> str:
     name = rule.keyword or str(reply_form.KINDS[rule.kind])
     how = reply_form.how(rule.kind, rule.matching)
-    return t(
+    fits = t(
         f"「{name}」（{how}，优先级 {rule.priority}）也对得上：",
         f"“{name}” ({how}, priority {rule.priority}) fits too: ",
-    ) + _reason(rule, command, best)
+    )
+    return fits + _reason(rule, chosen)
 
 
-def _reason(rule: Rule, command: str, best: Rule | None) -> str:
+def _reason(rule: Rule, chosen: replies.Chosen) -> str:
     """Why this one does not answer."""
+    best = chosen.rule
     if not rule.enabled:
         return t("停用着。", "it is off.")
-    if command or best is None:
+    if chosen.command:
         return t("命令先回答。", "commands answer first.")
+    if best is None or best.kind == replies.DEFAULT:
+        return t(
+            "正则有时太慢，这一次被停下了。",
+            "the pattern is slow at times, and was stopped this time.",
+        )
     if best.kind != rule.kind:
         return t("按钮自己的回复先回答。", "the button's own reply answers first.")
     if best.priority != rule.priority:
@@ -213,23 +209,17 @@ def _reason(rule: Rule, command: str, best: Rule | None) -> str:
 
 def _sent(session: Session, visit: Visit, words: Words) -> Tried:
     rule = replies.table_of(session, visit.account.id).default
-    did = t("发了一张图片", "sent a picture")
     if rule is None:
         lines = [Line(TextBody(words("fallback.media")))]
-        step = Step(
-            t(
-                "看不懂的消息：说默认的一句话（文案 fallback.media）。",
-                "What we cannot read: our default text is said.",
-            ),
-            is_it=True,
+        step = _it(
+            "看不懂的消息：说默认的一句话（文案 fallback.media）。",
+            "What we cannot read: our default text (fallback.media) is said.",
         )
-        return Tried(Phone(visit.account.name, "", did, lines), [step])
-    lines = reply_form.lines_of(visit, rule.said_in(words.lang))
-    return Tried(
-        Phone(visit.account.name, "", did, lines),
-        [Step(_because(rule, False), rule, True)],
-        addresses(visit, rule),
-    )
+    else:
+        lines = reply_form.lines_of(visit, rule.said_in(words.lang))
+        step = Step(_because(rule, False), rule, True)
+    phone = Phone(visit.account.name, "", t("发了一张图片", "sent a picture"), lines)
+    return Tried(phone, [step], addresses(visit, rule) if rule else {})
 
 
 # --- who follows ----------------------------------------------------------------------------------------------------
@@ -250,53 +240,41 @@ def _follow(session: Session, visit: Visit, words: Words, came: str) -> Tried:
     messages = () if made.rule is None else made.rule.said_in(words.lang)
     lines = reply_form.lines_of(visit, messages, made.lead)
     if made.picture is not None:
-        lines = [Line(TextBody(t("[图片]", "[Picture]")))]
+        lines = [_line("[图片]", "[Picture]")]
     shown = addresses(visit, made.rule) if made.rule else {}
     return Tried(Phone(visit.account.name, "", did, lines), _steps(made, said, friend), shown)
 
 
 def _steps(made: welcomes.Welcome, said: Answering, friend: str | None) -> list[Step]:
-    steps = []
     if made.source == welcomes.CODE:
         return [
-            Step(
-                t(
-                    "这个码有自己的回复，只说它。",
-                    "This code has an answer of its own, and that is all.",
-                ),
-                is_it=True,
+            _it(
+                "这个码有自己的回复，只说它。",
+                "This code has an answer of its own, and that is all.",
             )
         ]
+    steps = []
     if friend is not None:
         steps.append(
-            Step(
-                t(
-                    "先说是谁邀请的（文案 follow.bound）。",
-                    "First whose code it was (text follow.bound).",
-                ),
-                is_it=True,
+            _it(
+                "先说是谁邀请的（文案 follow.bound）。",
+                "First whose code it was (text follow.bound).",
             )
         )
     if said.product is not None:
         steps.append(
-            Step(
-                t(
-                    "这个码是商品的：接着说商品（文案 product.card）。",
-                    "The code is about a product: that is told (text product.card).",
-                ),
-                is_it=True,
+            _it(
+                "这个码是商品的：也说商品（文案 product.card）。",
+                "The code is about a product: that is told, too (product.card).",
             )
         )
     if made.rule is not None:
-        steps.append(Step(t("接着是您写的欢迎语。", "Then your welcome."), made.rule, is_it=True))
+        steps.append(_it("接着是您写的欢迎语。", "Then your welcome.", made.rule))
     elif friend is None:
         steps.append(
-            Step(
-                t(
-                    "没有写欢迎语：说默认的（文案 follow.welcome）。",
-                    "There is no welcome of yours: ours is said (text follow.welcome).",
-                ),
-                is_it=True,
+            _it(
+                "没有写欢迎语：说默认的（文案 follow.welcome）。",
+                "There is no welcome of yours: ours is said (follow.welcome).",
             )
         )
     return steps
