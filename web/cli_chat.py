@@ -31,6 +31,7 @@ from domain.accounts import OpenAccount
 from domain.bodies import Body, MediaBody, TextBody
 from domain.errors import Invalid
 from domain.texts import Words, overrides_of
+from web import materials
 from web import menus as platform_menus
 from web.cli import ACTOR, account_of, account_option, form, member
 from web.current import context
@@ -363,11 +364,21 @@ def add_media(slug: str, kind: str, file: IO[bytes]) -> dict[str, Any]:
 @click.argument("number", type=int)
 @form
 def remove_media(slug: str, number: int) -> dict[str, Any]:
-    """Delete a file that no reply shows."""
-    context().database.transact(
-        lambda session: uploads.remove(session, accounts.get(session, slug).id, number)
-    )
+    """Delete a file that no reply shows, at WeChat too."""
+    materials.remove(context(), _opened(slug), number, actor=ACTOR)
     return {"removed": number}
+
+
+@media.command("permanent")
+@account_option
+@click.argument("number", type=int)
+@click.argument("state", type=click.Choice(["on", "off"]))
+@form
+def keep_media(slug: str, number: int, state: str) -> dict[str, Any]:
+    """Let WeChat keep a file for ever, or for three days at a time. Its library holds 100,000 pictures, 1,000 voices
+    and 1,000 videos."""
+    materials.set_permanent(context(), _opened(slug), number, state == "on", actor=ACTOR)
+    return {"id": number, "permanent": state == "on"}
 
 
 # --- texts ----------------------------------------------------------------------------------------------------------

@@ -80,7 +80,8 @@ class Reply(Base):
 
 
 class ReplyMedia(Base):
-    """素材: a picture, voice or video of the merchant, with the media_id that WeChat gave it for three days."""
+    """素材: a picture, voice or video of the merchant, with the media_id that WeChat gave it: for three days, or for
+    ever when it is `permanent` (uploads.FOREVER)."""
 
     __tablename__ = "reply_media"
     __table_args__ = (
@@ -100,6 +101,9 @@ class ReplyMedia(Base):
     )
     media_id: Mapped[str | None] = mapped_column(ascii_key(128))
     media_expires_at: Mapped[MaybeAt]
+    permanent: Mapped[bool] = mapped_column(
+        Boolean(create_constraint=False), server_default=false()
+    )
     actor: Mapped[Name]
     created_at: Mapped[At]
 

@@ -11,15 +11,22 @@ from werkzeug.wrappers import Response
 
 from domain import audit, uploads
 from domain.staff.permissions import Permission
+from web import materials
+from web.console.menu_pages import talk
 from web.console.reply_form import MESSAGE_KINDS, MOST_READ
 from web.console.visit import Answer, Visit, page
 from web.pages import t
+from wechat import materials as platform
 
 _TYPES: Final = {
     "jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png", "gif": "image/gif", "mp3": "audio/mpeg",
     "amr": "audio/amr", "mp4": "video/mp4",
 }  # fmt: skip
 """By the ending, which `uploads.add` compared with the bytes."""
+
+
+PLACES: Final = platform.MOST
+"""Of each kind in WeChat's library."""
 
 
 @page("/media", allow=Permission.CHAT_READ)
@@ -30,6 +37,7 @@ def media(visit: Visit) -> Answer:
         return render_template(
             "console/media.html", files=uploads.all_of(session, visit.account.id), kinds=MESSAGE_KINDS,
             shown_by=uploads.shown_by(session, visit.account.id), most=uploads.MOST_FILES, now=visit.now,
+            forever=uploads.FOREVER, places=PLACES,
         )  # fmt: skip
 
     return visit.read(look)
@@ -67,16 +75,33 @@ def media_file(visit: Visit, media_id: int) -> Response:
     return Response(file.content, mimetype=kind, headers=headers)
 
 
+@page("/media/<int:media_id>/permanent", allow=Permission.CHAT_CHANGE, methods=("POST",))
+def media_permanent(visit: Visit, media_id: int) -> Response:
+    """Let WeChat keep a file for ever, or for three days at a time again."""
+    visit.read(lambda session: uploads.get(session, visit.account.id, media_id))
+    on = request.form.get("to") == "on"
+
+    def change() -> str:
+        materials.set_permanent(visit.context, visit.account, media_id, on, actor=visit.actor)
+        return (
+            t("已改为永久素材，用到时上传。", "It is permanent, and uploaded when used.")
+            if on
+            else t(
+                "已改回临时素材，微信的名额空出来了。",
+                "It is temporary again; its place at WeChat is free.",
+            )
+        )
+
+    return talk(visit, change, visit.url("media"))
+
+
 @page("/media/<int:media_id>/remove", allow=Permission.CHAT_CHANGE, methods=("POST",))
 def media_remove(visit: Visit, media_id: int) -> Response:
-    """Delete a file that no reply shows."""
+    """Delete a file that no reply shows, at WeChat too."""
+    visit.read(lambda session: uploads.get(session, visit.account.id, media_id))
 
-    def remove(session: Session) -> None:
-        _, file = uploads.load(session, visit.account.id, media_id)
-        uploads.remove(session, visit.account.id, media_id)
-        audit.record(
-            session, visit.account.id, actor=visit.actor, action="media_removed", subject=f"media/{media_id}",
-            before={"kind": file.kind, "size": len(file.content)}, now=visit.now,
-        )  # fmt: skip
+    def remove() -> str:
+        materials.remove(visit.context, visit.account, media_id, actor=visit.actor)
+        return t("已删除。", "Removed.")
 
-    return visit.change(remove, done=t("已删除。", "Removed."), back=visit.url("media"))
+    return talk(visit, remove, visit.url("media"))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from domain import codes, replies, texts
+from domain import codes, replies, texts, uploads
 from domain.accounts import OpenAccount
 from domain.bodies import Article, MediaBody, NewsBody, TextBody
 from domain.models import Audit, Reply, ReplyMedia, TextOverride
@@ -304,6 +304,24 @@ def test_library_keeps_a_file_and_refuses_what_wechat_does_not_take(
     owner.post("/console/tea/media/add", file=(io.BytesIO(b"<svg/>"), "a.svg"))
     assert "微信不支持这种文件" in owner.said()
     assert len(audits(console, "media_added")) == 1
+
+
+def test_file_is_made_permanent_with_the_places_told(console: Console, owner: Browser) -> None:
+    owner.post("/console/tea/media/add", file=(io.BytesIO(PNG), "茶.png"))
+    assert "图片一共 100,000 个" in owner.get("/console/tea/media").text
+    media = console.merchant.database.read(lambda s: s.scalars(select(ReplyMedia.id)).one())
+    owner.post(f"/console/tea/media/{media}/permanent", to="on")
+    assert "已改为永久素材" in owner.said()
+    assert "永久素材，用到时上传" in owner.get("/console/tea/media").text
+    console.merchant.database.transact(
+        lambda s: uploads.keep_id(s, media, "M1", uploads.FOREVER, permanent=True)
+    )
+    owner.post(f"/console/tea/media/{media}/permanent", to="off")
+    assert "连不上微信" in owner.said(), "WeChat is told first"
+    owner.post(f"/console/tea/media/{media}/remove")
+    assert "连不上微信" in owner.said()
+    kept = console.merchant.database.read(lambda s: s.scalars(select(ReplyMedia)).one())
+    assert (kept.permanent, kept.media_id) == (True, "M1")
 
 
 # --- texts ----------------------------------------------------------------------------------------------------------
