@@ -92,9 +92,12 @@ def change(
     reply: str | None,
     media_id: str | None,
     tag: str | None,
+    name: str | None = None,
 ) -> Code:
-    """What is said to who scans this code from now on, and the WeChat tag they get. Raises `Invalid`, `NotFound`."""
+    """What is said to who scans this code from now on, the WeChat tag they get, and with `name` what it is called here.
+    Raises `Invalid`, `NotFound`."""
     row = get(session, account_id, scene_code).code
+    row.name = _checked("name", name, NAME_LENGTH) or row.name
     _say(row, reply, media_id, tag)
     session.flush()
     return row
@@ -150,13 +153,18 @@ def page(
     found = session.execute(query).all()
     if not found:
         return []
+    newest = newest_tickets(session, [scene.id for _, scene in found])
+    return [Card(code, scene, newest.get(scene.id)) for code, scene in found]
+
+
+def newest_tickets(session: Session, scene_ids: Sequence[int]) -> dict[int, QrTicket]:
+    """What WeChat issued last for each of these scenes; a permanent ticket before all others."""
     tickets = session.scalars(
         select(QrTicket)
-        .where(QrTicket.scene_id.in_([scene.id for _, scene in found]))
+        .where(QrTicket.scene_id.in_(scene_ids))
         .order_by(QrTicket.expires_at.is_(None), QrTicket.id)
     )
-    newest = {ticket.scene_id: ticket for ticket in tickets}
-    return [Card(code, scene, newest.get(scene.id)) for code, scene in found]
+    return {ticket.scene_id: ticket for ticket in tickets}
 
 
 # --- what a scan is answered with -----------------------------------------------------------------------------------
@@ -180,11 +188,6 @@ def answering(session: Session, account_id: int, found: Found) -> Answering:
     if row is None:
         return Answering(None, None, product)
     return Answering(row.reply, row.media_id, product)
-
-
-def tag_of(session: Session, scene_id: int) -> str | None:
-    """The WeChat tag (标签) that followers get who come by this code."""
-    return session.scalar(select(Code.tag).where(Code.scene_id == scene_id))
 
 
 # --- tickets --------------------------------------------------------------------------------------------------------
