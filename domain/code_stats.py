@@ -30,7 +30,7 @@ AT_ONCE: Final = 500
 
 @dataclass(slots=True)
 class Figures:
-    """Posters sent, arrivals, follows, new members, members who left, buyers, orders, and what these paid net of refunds."""
+    """Posters sent, arrivals, follows, new members, members who left, buyers, their orders, and net sales."""
 
     posters: int = 0
     scans: int = 0

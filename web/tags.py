@@ -1,4 +1,4 @@
-"""What the console, `flask tag` and `flask blacklist` do with tags (标签) and the blacklist (黑名单): tell WeChat first,
+"""What the console, `flask tag` and `flask blacklist` do with tags (标签) and the blacklist (黑名单): tell WeChat,
 then write down what it has. Which followers carry which tag is told by jobs/tags.py.
 
 https://developers.weixin.qq.com/doc/service/api/usermanage/tag/api_createtag

@@ -18,6 +18,7 @@ from domain import (
     api_keys,
     audit,
     campaigns,
+    codes,
     disputes,
     grades,
     intake,
@@ -26,6 +27,7 @@ from domain import (
     outbox,
     products,
     reconciliations,
+    scenes,
     staff,
     tasks,
     webhooks,
@@ -172,7 +174,22 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
         {"orders.csv": f"{SCRIPT},openid\n{FORMULA},{OVERRIDE}\n".encode()},
         name=f"{SCRIPT}{OVERRIDE}.csv", actor=SCRIPT, now=now,
     )  # fmt: skip
+    window = codes.add(
+        session, account.id, name=f"{SCRIPT}{OVERRIDE}", reply=FORMULA, tag=SCRIPT, now=now
+    )
+    scenes.record_ticket(
+        session,
+        window.scene,
+        ticket="T",
+        url="http://weixin.qq.com/q/02abc",
+        expires_at=None,
+        now=now,
+    )
+    codes.grant_permanent(
+        session, account.id, account.settings, window.scene.code, actor=SCRIPT, now=now
+    )
     world.places |= {
+        "code_id": window.scene.id,
         "reconciliation_id": compared.id,
         "commission_id": earned,
         "member_id": world.member_ids["child"],
