@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -24,7 +24,7 @@ from domain.models import Audit, Code, CodeDay, Member, PermanentGrant, QrTicket
 from domain.staff.permissions import Permission
 from web.console import charts
 from web.console.both import Both
-from web.console.cells import BADGE, CODE, COUNT, DAY, INSTANT, MONEY
+from web.console.cells import BADGE, COUNT, INSTANT, MONEY, Badge
 from web.console.charts import Series
 from web.console.listing import Choice, Column, Condition, Listing, Search, Sort
 from web.console.member import TABS, member_of
@@ -140,6 +140,10 @@ def _in_state(value: str) -> Condition:
     return Code.archived_at.is_not(None) if value == "archived" else Code.archived_at.is_(None)
 
 
+def _kind_of(line: Line) -> Badge:
+    return state("code", "archived") if line.code.archived_at else state("scene", line.scene.kind)
+
+
 CODES = Listing(
     title=Both("渠道码", "Codes"),
     columns=(
@@ -147,20 +151,15 @@ CODES = Listing(
             Both("名称", "Name"), lambda line: line.code.name, lead=True,
             href=lambda visit, line: visit.url("code", code_id=line.scene.id),
         ),
-        Column(Both("种类", "Kind"), lambda line: state("scene", line.scene.kind), BADGE),
-        Column(Both("货号", "SKU"), lambda line: line.scene.sku, CODE, wide=True),
+        Column(Both("种类", "Kind"), _kind_of, BADGE),
         Column(Both("扫码", "Scans"), lambda line: line.figures.scans, COUNT),
         Column(Both("关注", "Follows"), lambda line: line.figures.follows, COUNT),
         Column(Both("新会员", "Joined"), lambda line: line.figures.joined, COUNT),
         Column(Both("购买人数", "Buyers"), lambda line: line.figures.buyers, COUNT),
         Column(Both("订单", "Orders"), lambda line: line.figures.orders, COUNT),
         Column(Both("销售额", "Sales"), lambda line: line.figures.sales_fen, MONEY),
-        Column(Both("仍关注 / 累计", "Still / ever"), lambda line: f"{line.code.following:,} / {line.code.people:,}"),
-        Column(
-            Both("状态", "State"), lambda line: state("code", "archived" if line.code.archived_at else "used"), BADGE,
-            wide=True,
-        ),
-        Column(Both("创建", "Made"), lambda line: line.code.created_at, DAY, wide=True),
+        Column(Both("仍关注", "Still follow"), lambda line: line.code.following, COUNT),
+        Column(Both("共带来", "Ever"), lambda line: line.code.people, COUNT),
     ),
     sorts=(
         Sort("newest", Both("最新", "Newest"), Code.scene_id, lambda row: row.Code.scene_id),
@@ -278,20 +277,20 @@ def _charts(visit: Visit, rows: Sequence[CodeDay]) -> list[tuple[str, list[str],
     known = {row.day: row for row in rows}
     days = [since + timedelta(days=number) for number in range((until - since).days + 1)]
 
-    def drawn(title: str, names: Sequence[str], **shown: Any) -> tuple[str, list[str], Any]:
+    def drawn(
+        title: str, names: Sequence[str], shown: Callable[[float], str]
+    ) -> tuple[str, list[str], Any]:
         lines = [
             Series(
                 str(dict(FIGURES)[name]), [getattr(known.get(day), name, 0) for day in days]
             )
             for name in names
         ]  # fmt: skip
-        return title, [one.title for one in lines], charts.bars(title, days, lines, **shown)
+        return title, [one.title for one in lines], charts.bars(title, days, lines, shown)
 
     return [
-        drawn(t("扫码与关注", "Scans and follows"), ("scans", "follows")),
-        drawn(
-            t("销售额", "Sales"), ("sales_fen",), shown=lambda fen: f"¥{round(fen) // 100:,}"
-        ),
+        drawn(t("扫码与关注", "Scans and follows"), ("scans", "follows"), lambda number: f"{round(number):,}"),
+        drawn(t("销售额", "Sales"), ("sales_fen",), lambda fen: f"¥{round(fen) // 100:,}"),
     ]  # fmt: skip
 
 
