@@ -37,6 +37,7 @@ PAGES: Final = (
     "broadcasts",
     "menu_pages",
     "code_pages",
+    "poster_pages",
     "rulebook",
     "goods",
     "ladder",

@@ -7,10 +7,13 @@ have written is hostile.
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
+from PIL import Image
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
@@ -20,11 +23,13 @@ from domain import (
     campaigns,
     codes,
     disputes,
+    drawing,
     grades,
     intake,
     menus,
     orders,
     outbox,
+    poster_templates,
     products,
     reconciliations,
     scenes,
@@ -33,6 +38,7 @@ from domain import (
     webhooks,
 )
 from domain.accounts import OpenAccount
+from domain.designs import BUILT_IN, INVITE
 from domain.models import (
     ApiKey,
     Commission,
@@ -174,22 +180,8 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
         {"orders.csv": f"{SCRIPT},openid\n{FORMULA},{OVERRIDE}\n".encode()},
         name=f"{SCRIPT}{OVERRIDE}.csv", actor=SCRIPT, now=now,
     )  # fmt: skip
-    window = codes.add(
-        session, account.id, name=f"{SCRIPT}{OVERRIDE}", reply=FORMULA, tag=SCRIPT, now=now
-    )
-    scenes.record_ticket(
-        session,
-        window.scene,
-        ticket="T",
-        url="http://weixin.qq.com/q/02abc",
-        expires_at=None,
-        now=now,
-    )
-    codes.grant_permanent(
-        session, account.id, account.settings, window.scene.code, actor=SCRIPT, now=now
-    )
+    world.places |= _fill_codes(session, account, now)
     world.places |= {
-        "code_id": window.scene.id,
         "reconciliation_id": compared.id,
         "commission_id": earned,
         "member_id": world.member_ids["child"],
@@ -210,3 +202,34 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
         "webhook_id": hook.id,
         "api_key_id": key_id,
     }
+
+
+def _fill_codes(session: Session, account: OpenAccount, now: datetime) -> dict[str, Any]:
+    """A code with its ticket and a permanent place, a background and a template: their places."""
+    window = codes.add(
+        session, account.id, name=f"{SCRIPT}{OVERRIDE}", reply=FORMULA, tag=SCRIPT, now=now
+    )
+    scenes.record_ticket(
+        session,
+        window.scene,
+        ticket="T",
+        url="http://weixin.qq.com/q/02abc",
+        expires_at=None,
+        now=now,
+    )
+    codes.grant_permanent(
+        session, account.id, account.settings, window.scene.code, actor=SCRIPT, now=now
+    )
+    backdrop = io.BytesIO()
+    Image.new("RGB", (40, 60), (20, 90, 60)).save(backdrop, "PNG")
+    picture = poster_templates.put_picture(
+        session, account.id, drawing.clean_upload(backdrop.getvalue()), now
+    )
+    words = {"kind": "text", "x": 9, "y": 9, "width": 99, "size": 20, "text": f"{SCRIPT}{OVERRIDE}"}
+    design = {
+        **BUILT_IN[INVITE], "background": {"picture": picture.id}, "items": [words, *BUILT_IN[INVITE]["items"]],
+    }  # fmt: skip
+    look = poster_templates.add(
+        session, account.id, name=f"{SCRIPT}{OVERRIDE}", purpose=INVITE, design=design, now=now
+    )
+    return {"code_id": window.scene.id, "picture_id": picture.id, "template_id": look.id}
