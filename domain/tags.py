@@ -148,6 +148,14 @@ def tags_of(session: Session, account_id: int) -> list[Tag]:
     return list(session.scalars(query.order_by(Tag.tag_id)))
 
 
+def get(session: Session, account_id: int, tag_id: int) -> Tag:
+    """A tag of the account as it was last read, or `NotFound`."""
+    row = session.get(Tag, (account_id, tag_id))
+    if row is None:
+        raise NotFound("no such tag", tag_id=tag_id)
+    return row
+
+
 def people_with(
     session: Session, account_id: int, tag_id: int, *, after_id: int = 0, limit: int = 1000
 ) -> list[int]:

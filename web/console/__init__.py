@@ -38,6 +38,7 @@ PAGES: Final = (
     "menu_pages",
     "code_pages",
     "poster_pages",
+    "tag_pages",
     "rulebook",
     "goods",
     "ladder",

@@ -24,6 +24,7 @@ from domain import (
     codes,
     disputes,
     drawing,
+    followers,
     grades,
     intake,
     menus,
@@ -34,6 +35,7 @@ from domain import (
     reconciliations,
     scenes,
     staff,
+    tags,
     tasks,
     webhooks,
 )
@@ -41,12 +43,14 @@ from domain.accounts import OpenAccount
 from domain.designs import BUILT_IN, INVITE
 from domain.models import (
     ApiKey,
+    Blacklisted,
     Commission,
     Member,
     Order,
     Outbox,
     RiskSignal,
     Staff,
+    Tag,
     WebhookAttempt,
     Withdrawal,
 )
@@ -232,4 +236,23 @@ def _fill_codes(session: Session, account: OpenAccount, now: datetime) -> dict[s
     look = poster_templates.add(
         session, account.id, name=f"{SCRIPT}{OVERRIDE}", purpose=INVITE, design=design, now=now
     )
-    return {"code_id": window.scene.id, "picture_id": picture.id, "template_id": look.id}
+    session.add(
+        Tag(
+            account_id=account.id,
+            tag_id=100 + account.id,
+            name=f"{SCRIPT}{OVERRIDE}",
+            people=1,
+            read_at=now,
+        )
+    )
+    session.add(
+        Blacklisted(account_id=account.id, openid="o-spam", actor=f"{SCRIPT}{OVERRIDE}", at=now)
+    )
+    rule = tags.put_rule(session, account.id, tags.BOUGHT, "yes", "老客户")
+    walk = followers.begin(session, account.id, actor=FORMULA, now=now)
+    walk.last_error = f"{SCRIPT}{OVERRIDE}"
+    session.flush()
+    return {
+        "code_id": window.scene.id, "picture_id": picture.id, "template_id": look.id, "tag_id": 100 + account.id,
+        "rule_id": rule.id,
+    }  # fmt: skip
