@@ -1,5 +1,5 @@
-"""头像: the picture that a member let us know, by WeChat's page of consent. It stands on their posters, nowhere else, and
-is erased with the name (privacy.py)."""
+"""头像: the picture that a member let us know by WeChat's page of consent. It stands on their posters alone, and is
+erased with the name (privacy.py)."""
 
 from __future__ import annotations
 
