@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -19,7 +19,15 @@ from domain.accounts import Settings
 from domain.bindings import Found
 from domain.db import Sql, changed, from_db, is_duplicate, to_db
 from domain.errors import Conflict, Invalid, NotFound
-from domain.models import Code, PermanentGrant, PermanentPool, Product, QrTicket, Scene
+from domain.models import (
+    Code,
+    Outbox,
+    PermanentGrant,
+    PermanentPool,
+    Product,
+    QrTicket,
+    Scene,
+)
 
 NAME_LENGTH: Final = 60
 REPLY_LENGTH: Final = 600
@@ -198,6 +206,16 @@ def ask_ticket(session: Session, scene: Scene, key: str, now: datetime, *, perma
     payload: dict[str, Any] = {"scene_id": scene.id, "permanent": permanent}
     message = outbox.Message(scene.account_id, outbox.CODE, f"code-{key}", payload, now)
     outbox.put_once(session, message, now)
+
+
+def asking(session: Session, scene_id: int) -> Outbox | None:
+    """The row that asked WeChat last for a code of this scene, for people who wait for it."""
+    renewed = f"code-{scene_id}-"
+    keys = or_(
+        Outbox.dedupe_key.in_([f"code-first-{scene_id}", f"code-permanent-{scene_id}"]),
+        and_(Outbox.dedupe_key > renewed, Outbox.dedupe_key < f"code-{scene_id}."),
+    )
+    return session.scalar(select(Outbox).where(keys).order_by(Outbox.id.desc()).limit(1))
 
 
 _DUE = Sql(

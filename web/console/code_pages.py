@@ -20,7 +20,7 @@ from werkzeug.wrappers import Response
 from domain import audit, code_stats, codes, products, reports, scenes, tags
 from domain.code_stats import Figures
 from domain.errors import DomainError, Invalid, NotFound
-from domain.models import Audit, Code, CodeDay, Member, PermanentGrant, QrTicket, Scene
+from domain.models import Audit, Code, CodeDay, Member, Outbox, PermanentGrant, QrTicket, Scene
 from domain.staff.permissions import Permission
 from web.console import charts
 from web.console.both import Both
@@ -216,6 +216,7 @@ class Shown:
     member: Member | None
     product_id: int | None
     granted: int
+    asking: Outbox | None
     days: list[CodeDay]
     history: list[Audit]
 
@@ -243,7 +244,7 @@ def _look(session: Session, visit: Visit, code_id: int) -> Shown:
     return Shown(
         scene, session.get(Code, scene.id), scenes.newest_ticket(session, scene.id), session.scalar(grants),
         None if scene.member_id is None else session.get(Member, scene.member_id),
-        None if product is None else product.id, codes.granted(session, account_id),
+        None if product is None else product.id, codes.granted(session, account_id), codes.asking(session, scene.id),
         code_stats.days_of(session, account_id, code_stats.CODE, scene.id, since, until),
         list(session.scalars(notes.order_by(Audit.id.desc()).limit(HISTORY))),
     )  # fmt: skip

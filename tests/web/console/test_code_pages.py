@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 from PIL import Image
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 from werkzeug.datastructures import FileStorage
 
@@ -201,6 +201,11 @@ def test_lapsed_code_is_told_and_asked_for_again(
     path = f"{CODES}/{card.scene.id}"
     assert "二维码已过期" in owner.get(path).text
     owner.post(f"{path}/ticket")
+    refuse = (
+        update(Outbox).where(Outbox.topic == "code").values(state="dead", last_error="48001 no")
+    )
+    do(lambda session: session.execute(refuse))
+    assert "48001 no" in owner.get(path).text
     keys = do(lambda s: s.scalars(select(Outbox.dedupe_key).where(Outbox.topic == "code")).all())
     assert len(keys) == 2
 
