@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from bench.seed import ACCRUALS, SETTLEMENTS, Place, figures, insert_orders, quick_connection
@@ -219,7 +219,8 @@ def _messages(cursor: Any) -> None:
     cursor.execute(
         "INSERT INTO outbox (account_id, member_id, topic, dedupe_key, payload, state, attempts, next_at, delivery,"
         " delivered_at, created_at, done_at, channel, provider_msg_id, last_error)"
-        " SELECT 1, member_id, 'notice', CONCAT('notice-', notice_key), '{\"occasion\": \"commission_accrued\"}', state,"
+        " SELECT 1, member_id, 'notice', CONCAT('notice-', notice_key), '{\"occasion\": \"commission_accrued\"}',"
+        " state,"
         " 1, created_at, IF(state = 'done', IF(MOD(CRC32(id), 50) = 0, 'blocked', 'success'), NULL),"
         " IF(state = 'done', created_at, NULL), created_at, IF(state = 'done', created_at, NULL),"
         " IF(state = 'done', 'template', NULL), IF(state = 'done', CONCAT('m', id), NULL),"
@@ -235,7 +236,6 @@ def _events(cursor: Any) -> None:
     for kind, at, where in (
         ("follow", "joined_at", "1 = 1"),
         ("leave", "TIMESTAMPADD(DAY, 1, joined_at)", "following = 0"),
-        ("buy", "first_paid_at", "first_paid_at IS NOT NULL"),
         ("click", _spread("id", 90), "MOD(id, 2) = 0"),
         ("scan", _spread("id + 1", 90), "MOD(id, 4) = 0"),
         ("bind_refused", _spread("id + 2", 90), "MOD(id, 50) = 0"),
@@ -245,6 +245,10 @@ def _events(cursor: Any) -> None:
             f"{insert} SELECT 1, CONCAT('{kind}-', id), '{kind}', id, source_scene_id, {detail}, {at} FROM member"
             f" WHERE {where} ORDER BY id"
         )
+    cursor.execute(
+        f"{insert} SELECT 1, CONCAT('buy-', id), 'buy', member_id, NULL, order_no, paid_at FROM orders"
+        " WHERE member_id IS NOT NULL"
+    )
 
 
 def _watched(cursor: Any) -> None:
@@ -406,6 +410,10 @@ def _days(cursor: Any) -> None:
         f"INSERT INTO daily ({columns}) SELECT 1, {day}, 0, 0, COUNT(DISTINCT order_id), SUM(base_fen),"
         f" SUM(amount_fen), {settled} FROM commission GROUP BY {day}"
     )
+    cursor.execute(
+        f"INSERT INTO daily ({columns}) SELECT account_id, day, 0, level, SUM(orders), SUM(spent_fen),"
+        " SUM(accrued_fen), SUM(settled_fen) FROM daily WHERE member_id > 0 GROUP BY account_id, day, level"
+    )
     joined = "DATE(TIMESTAMPADD(HOUR, 8, joined_at))"
     cursor.execute(
         "INSERT INTO daily (account_id, day, member_id, level, people)"
@@ -414,5 +422,5 @@ def _days(cursor: Any) -> None:
     )
     cursor.execute(
         "INSERT INTO account_day (account_id, day, following, bound, sent, failed, counted_at)"
-        " SELECT 1, day, 800000, people, orders, 9, @now FROM daily WHERE member_id = 0"
+        " SELECT 1, day, 800000, people, orders, 9, @now FROM daily WHERE member_id = 0 AND level = 0"
     )

@@ -43,6 +43,8 @@ SETTLEMENTS: Final = (
     " FROM commission"
 )
 
+_TOLD: Final = '{"order_no":"S1","friend":"小林","level":1,"amount_fen":100,"paid_fen":1000}'
+
 # A number in [0, 1) that depends on the id alone: the same tree in every run.
 _DICE: Final = "(CRC32({0}) / 4294967296)"
 
@@ -220,9 +222,9 @@ def insert_orders(cursor: Any, buyers: str, paid_at: str, by: str = "id") -> tup
     )
     cursor.execute(
         "INSERT INTO notice (account_id, member_id, occasion, notice_key, params, created_at)"
-        " SELECT DISTINCT 1, member_id, 'commission_accrued', CONCAT('accrued-', order_id, '-', member_id), '{}',"
+        " SELECT DISTINCT 1, member_id, 'commission_accrued', CONCAT('accrued-', order_id, '-', member_id), %s,"
         " created_at FROM commission WHERE order_id > %s",
-        (last,),
+        (_TOLD, last),
     )
     return last, made
 
