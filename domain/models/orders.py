@@ -66,9 +66,8 @@ class Order(Base):
     __table_args__ = (
         UniqueConstraint("account_id", "order_no"),
         UniqueConstraint("account_id", "pay_transaction_id"),
-        Index(
-            None, "member_id", "status", "paid_fen", "refunded_fen"
-        ),  # spend of one level, of all levels
+        # Spend of one level, of all levels; with its time, what was bought after a click, from the index alone.
+        Index(None, "member_id", "status", "paid_fen", "refunded_fen", "paid_at"),
         Index(None, "account_id", "status", "paid_at"),  # the console's list of one state
         Index(None, "account_id", "paid_at", "id"),  # a period, streamed: dry run, house, risk
         Index(None, "account_id", "buyer_openid"),  # orders that wait for their buyer

@@ -16,18 +16,21 @@ revision = "0013"
 down_revision = "0012"
 
 
+NEW = (
+    ("posting", ("member_id", "id", "source", "destination", "amount_fen")),
+    ("orders", ("account_id", "status", "paid_at")),
+    ("orders", ("member_id", "status", "paid_fen", "refunded_fen", "paid_at")),
+)
+OLD = (
+    ("posting", "ix_posting_member_id_id"),
+    ("orders", "ix_orders_account_id_status_created_at"),
+    ("orders", "ix_orders_member_id_status_paid_fen_refunded_fen"),
+)
+
+
 def upgrade() -> None:
-    op.create_index(
-        "ix_posting_member_id_id_source_destination_amount_fen",
-        "posting",
-        ["member_id", "id", "source", "destination", "amount_fen"],
-        if_not_exists=True,
-    )
-    op.drop_index("ix_posting_member_id_id", table_name="posting", if_exists=True)
-    op.create_index(
-        "ix_orders_account_id_status_paid_at",
-        "orders",
-        ["account_id", "status", "paid_at"],
-        if_not_exists=True,
-    )
-    op.drop_index("ix_orders_account_id_status_created_at", table_name="orders", if_exists=True)
+    for table, columns in NEW:
+        name = f"ix_{table}_{'_'.join(columns)}"
+        op.create_index(name, table, columns, if_not_exists=True)
+    for table, name in OLD:
+        op.drop_index(name, table_name=table, if_exists=True)

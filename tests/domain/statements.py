@@ -68,7 +68,9 @@ def plan_of(session: Session, sent: Sent) -> list[str]:
     if connection.dialect.name == "sqlite":
         rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sent.text}", sent.parameters)
         return [
-            _sqlite_step(row.detail) for row in rows if row.detail.startswith(("SCAN", "SEARCH"))
+            _sqlite_step(row.detail)
+            for row in rows
+            if row.detail.startswith(("SCAN", "SEARCH")) and row.detail != "SCAN CONSTANT ROW"
         ]
     rows = connection.exec_driver_sql(f"EXPLAIN {sent.text}", sent.parameters)
     return [_mariadb_step(row._mapping) for row in rows]
@@ -78,7 +80,9 @@ def _sqlite_step(detail: str) -> str:
     words = detail.split()
     if "INDEX" in words:
         by = words[words.index("INDEX") + 1]
-    elif "PRIMARY" in words:
+    elif (
+        "PRIMARY" in words or words[0] == "SEARCH"
+    ):  # the least and the greatest rowid are searched by nothing else
         by = "its key"
     else:
         return f"{words[1]} SCANNED"

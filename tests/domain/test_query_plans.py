@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import islice
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
 from domain import (
@@ -17,6 +18,7 @@ from domain import (
     commissions,
     consents,
     disputes,
+    dryrun,
     explain,
     holds,
     ledger,
@@ -27,8 +29,10 @@ from domain import (
     promoters,
     referrals,
     refunds,
+    reports,
     risk,
     sessions,
+    statements,
     withdrawals,
 )
 from domain.db import Database, Sql
@@ -194,9 +198,6 @@ SPEND = (
 )
 SPEND_OF_ONE_LEVEL = Sql(SPEND.format(level="AND r.level = 2"))
 SPEND_OF_ALL_LEVELS = Sql(SPEND.format(level=""))
-UNPAID = Sql(
-    "SELECT id FROM orders WHERE account_id = ? AND status = 'unpaid' AND created_at <= ? ORDER BY created_at LIMIT 50"
-)
 
 Ask = Callable[[Session, accounts.OpenAccount], Any]
 QUERIES: dict[str, Ask] = {
@@ -205,7 +206,6 @@ QUERIES: dict[str, Ask] = {
     "spend of one level": lambda s, a: SPEND_OF_ONE_LEVEL(s, 5).all(),
     "spend of all levels": lambda s, a: SPEND_OF_ALL_LEVELS(s, 5).all(),
     "the chat's one read": lambda s, a: members.summary(s, a.id, "o-7"),
-    "unpaid orders": lambda s, a: UNPAID(s, a.id, LATER).all(),
     "orders that wait for a buyer": lambda s, a: orders._waiting_for(
         s, a, s.get_one(Member, 5), LATER
     ),
@@ -257,6 +257,18 @@ QUERIES: dict[str, Ask] = {
         s, a.id, code_stats.CODE, [1, 2, 3], LATER.date(), LATER.date()
     ),
     "who came by some codes": lambda s, a: code_stats._people(s, [1, 2, 3]),
+    "orders of one state": lambda s, a: s.scalars(
+        select(Order)
+        .where(Order.account_id == a.id, Order.status == "unpaid")
+        .order_by(Order.paid_at.desc(), Order.id.desc())
+        .limit(50)
+    ).all(),
+    "days of which orders came late": lambda s, a: reports.due_days(s, a.id, LATER),
+    "what each level brought": lambda s, a: reports.by_level(s, a.id, START.date(), LATER.date()),
+    "balances after an early posting": lambda s, a: statements.balances_after(s, 7, 100),
+    "balances after a late posting": lambda s, a: statements.balances_after(s, 7, 2_900),
+    "a chunk of a dry run": lambda s, a: list(islice(dryrun.replay(s, a.id, START, LATER), 9)),
+    "what was said last in some disputes": lambda s, a: disputes.last_words(s, {1, 2, 3}),
     "the row of a delivery": lambda s, a: outbox.delivered(s, a.id, "p-7", "success", LATER),
 }
 
