@@ -166,6 +166,7 @@ def _form(visit: Visit, key: str, lang: str, own: str, body: str) -> str:
         "console/wording.html", key=key, chosen=lang, languages=reply_form.LANGUAGES, defaults=defaults, own=own,
         body=body, names=sorted(PLACEHOLDERS[key]), samples=_values(visit, key), most=texts.MAX_LENGTH,
         look=look_of(visit, key, body, lang), group=group_of(key), groups=GROUPS,
+        broken=bool(own) and not texts.is_usable(key, own),
     )  # fmt: skip
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from domain import codes, replies, texts, uploads
 from domain.accounts import OpenAccount
@@ -71,6 +72,10 @@ def test_reply_is_written_with_several_messages_and_languages(
     assert "运费" in owner.get(REPLIES).text
 
 
+BOTH_ENGINES = pytest.mark.parametrize("engine_name", ["sqlite", "mariadb"], indirect=True)
+
+
+@BOTH_ENGINES
 def test_list_is_searched_filtered_and_sorted(
     console: Console, owner: Browser, account: OpenAccount
 ) -> None:
@@ -85,30 +90,28 @@ def test_list_is_searched_filtered_and_sorted(
     assert first.startswith("水")
 
 
-@pytest.mark.parametrize(
-    ("wrong", "words"),
-    [
-        ({"keyword": ""}, "关键字为 1 到 60 个字"),
-        ({"matching": "regex", "keyword": "("}, "不是正确的正则"),
-        ({"all-0-text": ""}, "第 1 条：文字为 1 到 600 个字"),
-        ({"all-0-text": "{order}"}, "第 1 条：不认识 {order}"),
-        ({"all-0-text": "{nickname"}, "大括号要成对"),
-        ({"all-1-a0-url": "javascript:alert(1)"}, "第 2 条：网址要以 https://"),
-        ({"all-1-kind": "image"}, "第 2 条：请选择或上传一个文件"),
-        ({"all-1-a1-title": "二", "all-1-a1-url": "https://a.example"}, "第 2 条：这里一条消息只能有一张卡片"),
-        ({"priority": "很高"}, "优先级是 -1000 到 1000"),
-        ({"en-0-text": "{x}"}, "不认识 {x}"),
-    ],
+WRONG: Final[tuple[tuple[dict[str, str], str], ...]] = (
+    ({"keyword": ""}, "关键字为 1 到 60 个字"),
+    ({"matching": "regex", "keyword": "("}, "不是正确的正则"),
+    ({"all-0-text": ""}, "第 1 条：文字为 1 到 600 个字"),
+    ({"all-0-text": "{order}"}, "第 1 条：不认识 {order}"),
+    ({"all-0-text": "{nickname"}, "大括号要成对"),
+    ({"all-1-a0-url": "javascript:alert(1)"}, "第 2 条：网址要以 https://"),
+    ({"all-1-kind": "image"}, "第 2 条：请选择或上传一个文件"),
+    ({"all-1-a1-title": "二", "all-1-a1-url": "https://a.example"}, "第 2 条：这里一条消息只能有一张卡片"),
+    ({"priority": "很高"}, "优先级是 -1000 到 1000"),
+    ({"en-0-text": "{x}"}, "不认识 {x}"),
 )  # fmt: skip
-def test_what_cannot_be_said_is_told_and_nothing_is_kept(
-    console: Console, owner: Browser, wrong: dict[str, str], words: str
-) -> None:
-    seen = owner.post(f"{REPLIES}/look", **(FORM | wrong)).text
-    assert words in seen, "beside the form, while it is written"
-    kept = owner.post(f"{REPLIES}/new", **(FORM | wrong)).text
-    assert words in kept
-    assert 'value="运费说明"' in kept, "what was written is still there"
-    assert rows(console) == []
+
+
+def test_what_cannot_be_said_is_told_and_nothing_is_kept(console: Console, owner: Browser) -> None:
+    for wrong, words in WRONG:
+        seen = owner.post(f"{REPLIES}/look", **(FORM | wrong)).text
+        assert words in seen, "beside the form, while it is written"
+        kept = owner.post(f"{REPLIES}/new", **(FORM | wrong)).text
+        assert words in kept
+        assert 'value="运费说明"' in kept, "what was written is still there"
+        assert rows(console) == [], words
 
 
 def test_file_is_uploaded_with_its_message_and_used_again(console: Console, owner: Browser) -> None:
@@ -154,6 +157,7 @@ def test_preview_fills_nothing_but_plain_names(owner: Browser) -> None:
         assert 'class="problems"' in seen
 
 
+@BOTH_ENGINES
 def test_reply_is_changed_switched_off_and_removed(
     console: Console, owner: Browser, account: OpenAccount
 ) -> None:
@@ -290,6 +294,18 @@ def test_every_command_has_its_line_in_the_box() -> None:
     assert {f"help.{one}" for one in _HELP.values()} <= set(texts.TEXTS)
 
 
+def test_pages_are_in_english_too(console: Console, owner: Browser, account: OpenAccount) -> None:
+    number = put(console, account, "hi", "Hello")
+    owner.client.set_cookie("banyan_language", "en")
+    owner.post("/console/tea/media/add", file=(io.BytesIO(PNG), "a.png"))
+    for path, words in {
+        "replies": "New reply", f"replies/{number}": "Message 1", "replies/try?text=hi": "It fits “hi”",
+        "welcome": "By a friend&#39;s code", "media": "There are 1 of 200.", "texts": "Following and codes",
+        "texts/edit?key=follow.bound": "Your words",
+    }.items():  # fmt: skip
+        assert words in owner.get(f"/console/tea/{path}").text, path
+
+
 # --- files ----------------------------------------------------------------------------------------------------------
 
 
@@ -360,6 +376,21 @@ def test_text_with_unknown_or_missing_placeholders_is_refused(
     assert kept(console) == {}
     owner.post(path, **EDIT, body="是 {referrer} 邀请了您", without="1")
     assert len(kept(console)) == 1
+
+
+def test_text_that_an_upgrade_made_impossible_is_marked(
+    console: Console, owner: Browser, account: OpenAccount
+) -> None:
+    def put_old(session: Session) -> None:
+        session.add(
+            TextOverride(
+                account_id=account.id, lang="zh-CN", text_key="follow.again", body="{gone}"
+            )
+        )
+
+    console.merchant.database.transact(put_old)
+    assert "不能用了" in owner.get("/console/tea/texts").text
+    assert "不能用了" in owner.get("/console/tea/texts/edit", key="follow.again").text
 
 
 def test_two_who_edit_a_text_do_not_overwrite_each_other(console: Console, owner: Browser) -> None:
