@@ -38,6 +38,7 @@ from wechat.errors import (
 from wechat.quota import QuotaMeter
 from wechat.shared import Shared, text
 from wechat.transport import GuardedSession, decoded
+from wechat.troubles import Troubles
 
 PATH = "/cgi-bin/stable_token"
 
@@ -120,6 +121,7 @@ class TokenService:
         *,
         clock: Clock = utc_now,
         meter: QuotaMeter | None = None,
+        troubles: Troubles | None = None,
     ) -> None:
         self._shared = Shared(client)
         self._app_id = app_id
@@ -128,6 +130,7 @@ class TokenService:
         self._url = base_url.rstrip("/") + PATH
         self._clock = clock
         self._meter = meter
+        self._troubles = troubles
         self._key = f"wechat:{{{app_id}}}:token"
         self._lock = threading.Lock()
         self._memory: Token | None = None
@@ -164,6 +167,8 @@ class TokenService:
                 try:
                     token = self._fetched_alone(refused)
                 except WeChatError as error:
+                    if self._troubles is not None:
+                        self._troubles.note(error)
                     token = self._old_one(error, refused)
                     if token is None:
                         # A copy, because an error that was raised holds on to its frames.

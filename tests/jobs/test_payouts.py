@@ -638,7 +638,7 @@ def test_an_account_without_a_merchant_number_is_compared_only_when_it_has_paid(
 ) -> None:
     ended(cai, 100, "confirm")
     cai.database.transact(lambda s: s.execute(delete(Merchant)))
-    assert [one.unanswered for one in reconcile_due(cai.process, cai.account.id)][0] == 1
+    assert next(one.unanswered for one in reconcile_due(cai.process, cai.account.id)) == 1
 
     cai.later(40 * 24 * 3600)
     caplog.clear()

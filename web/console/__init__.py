@@ -43,6 +43,8 @@ PAGES: Final = (
     "watching",
     "disputing",
     "delivery",
+    "backlog",
+    "quotas",
     "people",
     "account_settings",
     "merchanting",
