@@ -36,6 +36,7 @@ PAGES: Final = (
     "compose",
     "broadcasts",
     "menu_pages",
+    "notice_pages",
     "rulebook",
     "goods",
     "ladder",

@@ -139,8 +139,7 @@ def backlog_replay(visit: Visit) -> Response:
     names = [one] if one else [name for name, _ in spooled.parked(data, slug)]
     released = [name for name in names if spooled.release(data, slug, name)]
     if not released:
-        flash(t("已经没有这条了。", "It is not there any more."), "warning")
-        return redirect(visit.url("backlog"))
+        return _gone(visit)
     many = len(released)
     done = t(f"{many} 条会在几秒内再处理一次。", f"{many} will be handled again within seconds.")
     return visit.change(
@@ -150,13 +149,18 @@ def backlog_replay(visit: Visit) -> Response:
     )
 
 
+def _gone(visit: Visit) -> Response:
+    flash(t("已经没有这条了。", "It is not there any more."), "warning")
+    return redirect(visit.url("backlog"))
+
+
 @page("/backlog/discard", allow=Permission.DELIVERY_CHANGE, methods=("POST",))
 def backlog_discard(visit: Visit) -> Response:
     """Give a push up for good, with a reason. The note is written first: nothing disappears without one."""
     data, slug = visit.context.settings.data.dir, visit.account.slug
     name = request.form.get("name", "")
     if spooled.find_parked(data, slug, name) is None:
-        raise NotFound("no such push", name=name[:64])
+        return _gone(visit)
 
     def note(session: Session) -> None:
         if not visit.reason():

@@ -169,7 +169,7 @@ def quota_forget(visit: Visit) -> Response:
 
 
 def _path() -> str:
-    path = request.form.get("path", "")
+    path = request.form.get("api", "")
     if path not in LIMITS:
         raise Invalid("no such API", path=path[:190])
     return path

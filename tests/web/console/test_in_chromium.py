@@ -64,6 +64,10 @@ PAGES = (
     "broadcasts/new",
     "broadcasts/1",
     "messages",
+    "backlog",
+    "quota",
+    "templates",
+    "templates/commission_accrued",
     "api-keys",
     "webhooks",
 )
