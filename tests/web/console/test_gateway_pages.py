@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select, update
@@ -88,7 +89,10 @@ def test_what_is_used_up_is_shown_and_cleared_at_wechat_and_here(
     simulator.post("/_sim/faults", quota={SEND: 1})
     openid = simulator.post("/_sim/users", name="小李")["openids"][account.app_id]
     simulator.post("/_sim/follow", user=openid, wait=False)
-    send = {"template_id": "T-1", "data": {"thing1": "小明", "amount2": "1元", "phrase3": "冻结中"}}
+    send: dict[str, Any] = {
+        "template_id": "T-1",
+        "data": {"thing1": "小明", "amount2": "1元", "phrase3": "冻结中"},
+    }
     api.send_template(client, openid, **send)
     with pytest.raises(QuotaExceeded):
         api.send_template(client, openid, **send)
