@@ -18,6 +18,7 @@ import web.cli_codes
 import web.cli_data
 import web.cli_notices  # adds to the groups of web.cli
 import web.cli_promotion
+import web.cli_quota
 import web.cli_tree
 import web.cli_webhooks
 import web.console
@@ -45,6 +46,7 @@ COMMANDS = (
     *web.cli_codes.COMMANDS,
     *web.cli_data.COMMANDS,
     *web.cli_promotion.COMMANDS,
+    *web.cli_quota.COMMANDS,
     *web.cli_tree.COMMANDS,
     web.cli_webhooks.webhook,
     web.payout_cli.merchant,

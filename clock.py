@@ -26,7 +26,7 @@ class Clock:
         self._file = file
         self._offset = timedelta()
         self._measured_at = float("-inf")
-        self._read_at_ns = -1
+        self._read = (-1, -1)
 
     def now(self) -> datetime:
         """The present instant, UTC."""
@@ -53,10 +53,12 @@ class Clock:
 
     def _read_file(self, file: Path) -> None:
         try:
-            changed_at = file.stat().st_mtime_ns
+            status = file.stat()
         except FileNotFoundError:
             self._offset = timedelta()
             return
-        if changed_at != self._read_at_ns:
+        # Two changes may bear one time: a file system's time goes on in steps of some milliseconds.
+        version = (status.st_mtime_ns, status.st_ino)
+        if version != self._read:
             self._offset = timedelta(seconds=json.loads(file.read_text())["offset_seconds"])
-            self._read_at_ns = changed_at
+            self._read = version

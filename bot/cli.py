@@ -9,6 +9,7 @@ import click
 from flask import current_app
 from flask.cli import AppGroup
 
+import spooled
 from bot import spool
 
 spool_commands = AppGroup("spool", help="Pushes whose handling failed.")
@@ -19,7 +20,7 @@ def replay() -> None:
     """Handle spooled pushes now, in order."""
     context = current_app.extensions["banyan"]
     done = spool.replay(context)
-    parked = spool.parked(context.settings.data.dir)
+    parked = [item for _, item in spooled.parked(context.settings.data.dir)]
     click.echo(json.dumps({**asdict(done), "parked_in_all": len(parked)}))
     for item in parked:
         click.echo(f"parked: {item.slug} {item.received_at}: {item.error}", err=True)

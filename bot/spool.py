@@ -1,23 +1,20 @@
 """Pushes whose handling failed, one file each, until they can be replayed: no binding is ever lost.
 
-A file is written, fsynced, renamed, and its folder fsynced, before WeChat hears `success`. The clock of this machine
-replays in order, without the freshness check; everything a push does is idempotent by its key, so a repeat, a kill
-in the middle or a push that had been applied after all is harmless. One replay at a time, by a lock that a killed
-process gives back by itself; claiming files one by one would lose their order.
+A file is safe on disk (`spooled`) before WeChat hears `success`. The clock of this machine
+replays in order, without the freshness check; everything a push does is idempotent by its key, so a repeat, a kill in
+the middle or a push that had been applied after all is harmless. One replay at a time, by a lock that a killed process
+gives back by itself; claiming files one by one would lose their order.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
 import os
 import traceback
-import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -32,24 +29,11 @@ from bot.visit import Visit
 from context import Context
 from domain.db import is_retryable
 from domain.errors import Busy
+from spooled import FOLDER, PARKED, SUFFIX, Spooled, read, write
 
-FOLDER: Final = "spool"
-PARKED: Final = "parked"
 TRIES: Final = 5
-_SUFFIX: Final = ".json"
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Spooled:
-    """A push on disk: `xml` is clear, `tries` counts replays that failed by the push's own fault."""
-
-    slug: str
-    received_at: str
-    xml: str
-    tries: int = 0
-    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,57 +46,17 @@ class Replayed:
     waiting: int = 0
 
 
-def keep(data: Path, slug: str, received_at: datetime, xml: str) -> None:
-    """Write the push where a power failure cannot reach it. Raises OSError: then WeChat must not hear `success`."""
-    name = f"{received_at.timestamp():020.6f}-{uuid.uuid4().hex}{_SUFFIX}"
-    _write(data / FOLDER, name, Spooled(slug, received_at.isoformat(), xml))
-
-
-def _write(folder: Path, name: str, item: Spooled) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / f"{name}.new"
-    flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC
-    with os.fdopen(os.open(unfinished, flags, 0o600), "w", encoding="utf-8") as file:
-        json.dump(asdict(item), file, ensure_ascii=False)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.rename(folder / name)
-    _sync(folder)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def waiting(data: Path) -> int:
-    """How many pushes wait to be replayed."""
-    return len(list((data / FOLDER).glob(f"*{_SUFFIX}")))
-
-
-def parked(data: Path) -> list[Spooled]:
-    """Pushes that failed too often, oldest first, with the error: for people."""
-    return [_read(path) for path in sorted((data / FOLDER / PARKED).glob(f"*{_SUFFIX}"))]
-
-
-def _read(path: Path) -> Spooled:
-    return Spooled(**json.loads(path.read_text(encoding="utf-8")))
-
-
 def replay(context: Context) -> Replayed:
     """Handle the spooled pushes of this machine in the order they came. While the database is away everything waits;
     what fails otherwise is tried `TRIES` times and then parked with its error."""
     folder = context.settings.data.dir / FOLDER
-    files = sorted(folder.glob(f"*{_SUFFIX}"))
+    files = sorted(folder.glob(f"*{SUFFIX}"))
     if not files:
         return Replayed()
     with _only_one(folder) as mine:
         if not mine:
             return Replayed(waiting=len(files))
-        return _Replay(context, folder).run(sorted(folder.glob(f"*{_SUFFIX}")))
+        return _Replay(context, folder).run(sorted(folder.glob(f"*{SUFFIX}")))
 
 
 @contextmanager
@@ -153,7 +97,7 @@ class _Replay:
         return Replayed(**counts)
 
     def _one(self, path: Path) -> str:
-        item = _read(path)
+        item = read(path)
         try:
             self._handle(item)
         except (
@@ -179,14 +123,14 @@ class _Replay:
     def _failed(self, path: Path, item: Spooled, error: Exception) -> str:
         tries = item.tries + 1
         if tries < TRIES:
-            _write(self._folder, path.name, replace(item, tries=tries, error=str(error)[:500]))
+            write(self._folder, path.name, replace(item, tries=tries, error=str(error)[:500]))
             return "waiting"
         if isinstance(error, TooEarly):
             # It speaks of a message that somebody else sent through this account.
             path.unlink()
             return "dropped"
         story = "".join(traceback.format_exception(error))[-4000:]
-        _write(self._folder / PARKED, path.name, replace(item, tries=tries, error=story))
+        write(self._folder / PARKED, path.name, replace(item, tries=tries, error=story))
         path.unlink()
         _log.error("a push of account %s was parked after %d tries", item.slug, tries)
         return "parked"

@@ -20,8 +20,8 @@ from prometheus_client import Histogram
 from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import RequestEntityTooLarge
 
+import spooled
 from bot import push as pushes
-from bot import spool
 from bot.known import Known, KnownAccounts
 from bot.push import Malformed, Push, TooEarly
 from bot.robot import SUCCESS, WrongEnvelope, read_xml, reply_to, robot
@@ -147,7 +147,7 @@ def receive(slug: str) -> Response:
 
 def _keep(door: Door, slug: str, now: datetime, push: Push) -> None:
     try:
-        spool.keep(door.context.settings.data.dir, slug, now, push.raw)
+        spooled.keep(door.context.settings.data.dir, slug, now, push.raw)
     except OSError as error:
         raise Refused(
             503, "try again"

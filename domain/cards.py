@@ -9,11 +9,12 @@ https://developers.weixin.qq.com/doc/service/guide/product/template_message/Temp
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from domain import notices
+from domain.models import NoticeTemplate
 from domain.money import yuan
 from domain.texts import CHINA, EN, ZH_CN, Words
 
@@ -119,6 +120,13 @@ def _beijing(at: str) -> str:
     return f"{datetime.fromisoformat(at).astimezone(CHINA):%Y年%m月%d日 %H:%M}"
 
 
+def keywords(content: str) -> list[tuple[str, str]]:
+    """(label, keyword) of a template's text, in its order."""
+    return [
+        (label.strip(" ：:\t"), kind + number) for label, kind, number in _KEYWORD.findall(content)
+    ]
+
+
 def fields_from(content: str, words: Mapping[str, str]) -> dict[str, str]:
     """Keyword → parameter for a template's text (`label{{thing1.DATA}}`): by the label, else by the kind, and of
     several possible ones by what is not shown yet."""
@@ -182,6 +190,17 @@ def problems(fields: Mapping[str, str] | None, content: str | None) -> list[str]
     missing, odd = sorted(wanted - set(fields)), sorted(set(fields) - wanted)
     said = [f"keywords without a parameter: {', '.join(missing)}"] if missing else []
     return said + ([f"keywords that the template does not have: {', '.join(odd)}"] if odd else [])
+
+
+def problems_of(
+    chosen: Sequence[NoticeTemplate], contents: Mapping[str, str]
+) -> dict[str, str | None]:
+    """Template id → what is wrong with it in any of the occasions that use it; None: nothing that a list tells."""
+    said: dict[str, str | None] = {}
+    for each in chosen:
+        found = problems(notices.fields_of(each), contents.get(each.template_id))
+        said[each.template_id] = "; ".join(found) or said.get(each.template_id)
+    return said
 
 
 # --- samples, for previews and tests --------------------------------------------------------------------------------

@@ -110,6 +110,11 @@ def find(session: Session, keyring: Keyring, account_id: int) -> OpenMerchant | 
     )  # fmt: skip
 
 
+def is_set(session: Session, account_id: int) -> bool:
+    """Whether the account has a merchant; its secrets stay closed."""
+    return session.get(Merchant, account_id) is not None
+
+
 def get(session: Session, keyring: Keyring, account_id: int) -> OpenMerchant:
     """The account's merchant, or `NotFound`."""
     merchant = find(session, keyring, account_id)

@@ -594,6 +594,25 @@ def attach_waiting(session: Session, account: OpenAccount, member: Member, now: 
     return len(accruing)
 
 
+def waiting(session: Session, account: OpenAccount, now: datetime, limit: int) -> list[Order]:
+    """Paid orders that still wait for their buyer, oldest first."""
+    since = now - timedelta(days=account.settings.buyer_wait_days)
+    query = select(Order).where(
+        Order.account_id == account.id, Order.member_id.is_(None), Order.paid_at >= since
+    )
+    return list(session.scalars(query.order_by(Order.paid_at, Order.id).limit(limit)))
+
+
+def look_again(session: Session, account: OpenAccount, order_no: str, now: datetime) -> bool:
+    """Look for the buyer of an order that waits, as if the buyer followed now; whether they were found."""
+    row = get(session, account.id, order_no)
+    if row.member_id is not None:
+        return True
+    buyer = Buyer(row.buyer_openid, row.buyer_unionid, row.buyer_app_id)
+    found = _joined_meanwhile(session, account, [buyer])
+    return sum(attach_waiting(session, account, member, now) for member in found) > 0
+
+
 _WAITING = "SELECT id FROM orders WHERE account_id = ? AND member_id IS NULL AND paid_at >= ? AND "
 _OF_OPENID = _WAITING + "buyer_openid = ? AND (buyer_app_id IS NULL OR buyer_app_id = ?)"
 _OF_APP = _WAITING + "buyer_openid = ? AND buyer_app_id = ?"

@@ -230,6 +230,14 @@ def take_back_again(session: Session, account: OpenAccount, order_id: int, now: 
     commissions.take_back(session, account, order_id, last.order_no, last.id, by_line, now)
 
 
+def parked(session: Session, account_id: int, since: datetime, limit: int) -> list[Refund]:
+    """Refunds after `since` whose order has not been reported as paid, oldest first."""
+    query = select(Refund).where(
+        Refund.account_id == account_id, Refund.created_at >= since, Refund.status == PARKED
+    )
+    return list(session.scalars(query.order_by(Refund.created_at, Refund.id).limit(limit)))
+
+
 def of_orders(session: Session, order_ids: Collection[int]) -> dict[int, list[Refund]]:
     """The refunds of these orders that were applied or refused, oldest first, by order id."""
     query = select(Refund).where(Refund.order_id.in_(order_ids)).order_by(Refund.id)

@@ -14,13 +14,13 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
-from domain import accounts, alerts, audit, reconciliations, withdrawals
+from domain import accounts, alerts, audit, merchants, reconciliations, withdrawals
 from domain.models import Withdrawal
 from domain.reconciliations import BILL, CHINA, NUMBERS, Comparison
 from domain.withdrawals import Payout
@@ -51,8 +51,11 @@ def reconcile_payouts() -> int:
 
 
 def reconcile_due(process: Process, account_id: int) -> list[Comparison]:
-    """Both comparisons of the account, each unless its day has been compared and had all answers."""
+    """Both comparisons of the account, each unless its day has been compared and had all answers. None for an account
+    without a merchant number that has paid nobody: there is nothing to compare, and nobody to ask."""
     now = process.context.clock.now()
+    if not process.context.database.read(partial(_pays, account_id=account_id, now=now)):
+        return []
     found = []
     for kind, day, compare in (
         (NUMBERS, reconciliations.day_of(now), reconcile),
@@ -65,6 +68,12 @@ def reconcile_due(process: Process, account_id: int) -> list[Comparison]:
         ):
             found.append(compare(process, account_id))
     return found
+
+
+def _pays(session: Session, account_id: int, now: datetime) -> bool:
+    return merchants.is_set(session, account_id) or bool(
+        withdrawals.to_reconcile(session, account_id, now - WINDOW, after_id=0, limit=1)
+    )
 
 
 def bill_day(process: Process) -> date:

@@ -7,7 +7,7 @@ https://developers.weixin.qq.com/doc/service/api/notify/notify/api_getwxapubnewt
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 
@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session
 
 from domain import accounts, cards, notices
 from domain.errors import NotFound
-from domain.models import NoticeTemplate
 from domain.secrets import Unreadable
 from jobs.process import Process, current
 from wechat import api
@@ -62,7 +61,7 @@ def check(process: Process, account_id: int, client: PlatformClient) -> int:
         except WeChatError as error:
             _log.warning("templates of %s: %s", client.appid, error)
             continue
-        said = problems_of(chosen, contents)
+        said = cards.problems_of(chosen, contents)
         note = partial(
             _note,
             account_id=account_id,
@@ -83,14 +82,3 @@ def _note(
         changed = notices.note_problem(session, account_id, channel, template_id, problem, now)
         new += changed and problem is not None
     return new
-
-
-def problems_of(
-    chosen: Sequence[NoticeTemplate], contents: Mapping[str, str]
-) -> dict[str, str | None]:
-    """Template id → what is wrong with it in any of the occasions that use it; None: nothing that a list tells."""
-    said: dict[str, str | None] = {}
-    for each in chosen:
-        found = cards.problems(notices.fields_of(each), contents.get(each.template_id))
-        said[each.template_id] = "; ".join(found) or said.get(each.template_id)
-    return said

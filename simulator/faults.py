@@ -66,6 +66,7 @@ class Faults:
     transfer_stops_at: str = ""  # ACCEPTED, PROCESSING, …: transfers get no further
     transfer_lapses_to: str = "FAIL"  # or CANCELLED: after 24 h unconfirmed
     transfer_fails_with: str = ""  # a fail_reason: transfers end in FAIL after the confirmation
+    receipt_delay_seconds: int = 0  # a transfer's receipt is made for so long (simulated time)
     refund_ends_in: str = "SUCCESS"  # or ABNORMAL, CLOSED
     refund_delay_seconds: int = 0  # a refund is PROCESSING for so long (simulated time)
     share_delay_seconds: int = 0  # the same for profit sharing

@@ -48,6 +48,7 @@ WORDS = {
     "transfer_stops_at": (PAY, "转账停在这个状态"),
     "transfer_lapses_to": (PAY, "转账 24 小时未确认后的状态"),
     "transfer_fails_with": (PAY, "转账确认后失败的原因"),
+    "receipt_delay_seconds": (PAY, "电子回单要做多少秒（模拟时间）"),
     "refund_ends_in": (PAY, "退款的结局"),
     "refund_delay_seconds": (PAY, "退款处理多少秒（模拟时间）"),
     "share_delay_seconds": (PAY, "分账处理多少秒（模拟时间）"),

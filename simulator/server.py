@@ -16,7 +16,7 @@ from simulator.clock import Clock
 from simulator.control import acts, broadcasts, inside, looks, money, setup, trade
 from simulator.control import gate as control
 from simulator.pay import api as pay_api
-from simulator.pay import bills
+from simulator.pay import authorizations, bills
 from simulator.pay import gate as pay
 from simulator.pay.book import Book
 from simulator.pay.courier import Courier
@@ -66,7 +66,7 @@ ENDPOINTS = [
     )
     for endpoint in module.endpoints.all
 ]
-PAY_ENDPOINTS = [*pay_api.endpoints.all, *bills.endpoints.all]
+PAY_ENDPOINTS = [*pay_api.endpoints.all, *bills.endpoints.all, *authorizations.endpoints.all]
 CONTROL_CALLS = [
     call
     for module in (setup, acts, looks, broadcasts, trade, money, inside, phones, tracepage)

@@ -413,6 +413,29 @@ class Transfer:
     notify_at: float | None = None
     notify_tries: int = 0
     notices: list[dict[str, Any]] = field(default_factory=list)
+    authorization_no: str = ""  # 免确认收款授权: what it was paid by, or what it asks for
+    receipt_at: float | None = None  # when its 电子回单 was applied for
+
+
+@dataclass
+class Authorization:
+    """免确认收款授权: what a person allowed a merchant, for transfers of one scene."""
+
+    mch_id: str
+    out_authorization_no: str
+    authorization_id: str
+    app_id: str
+    openid: str
+    scene_id: str
+    user_display_name: str
+    perception: str
+    notify_url: str
+    package_info: str
+    created_at: float
+    state: str = "WAIT_USER_CONFIRM"
+    authorized_at: float | None = None
+    closed_at: float | None = None
+    close_reason: str = ""
 
 
 @dataclass
@@ -425,6 +448,9 @@ class State:
     orders: dict[str, Order] = field(default_factory=dict)
     merchants: dict[str, Merchant] = field(default_factory=dict)
     transfers: dict[str, Transfer] = field(default_factory=dict)  # by out_bill_no
+    authorizations: dict[str, Authorization] = field(
+        default_factory=dict
+    )  # by the merchant's number
     pay_orders: dict[str, PayOrder] = field(default_factory=dict)  # by mch_id and out_trade_no
     refunds: dict[str, Refund] = field(default_factory=dict)  # by mch_id and out_refund_no
     shares: dict[str, Share] = field(default_factory=dict)  # by mch_id and out_order_no

@@ -32,6 +32,7 @@ from wechat.jssdk import TicketService
 from wechat.quota import QuotaMeter
 from wechat.tokens import Token, TokenService
 from wechat.transport import POOL_SIZE, TIMEOUT, GuardedSession, Timeout, decoded
+from wechat.troubles import Troubles
 
 API_BASE = "https://api.weixin.qq.com"
 MP_BASE = "https://mp.weixin.qq.com"
@@ -80,9 +81,10 @@ class PlatformClient(WeChatClient):
             (self.api_base, self.mp_base, self.open_base), timeout=timeout, pool_size=pool_size
         )
         self.quota = QuotaMeter(store, app_id, clock=clock)
+        self.troubles = Troubles(store, app_id, clock)
         self.tokens = TokenService(
-            store, app_id, secret, self._http, self.api_base, clock=clock, meter=self.quota
-        )
+            store, app_id, secret, self._http, self.api_base, clock=clock, meter=self.quota, troubles=self.troubles
+        )  # fmt: skip
         self.tickets = TicketService(
             store, app_id, lambda: self.get(TICKET_PATH, params={"type": "jsapi"}), clock=clock
         )
@@ -138,7 +140,11 @@ class PlatformClient(WeChatClient):
         self, method: str, url: str, path: str, params: dict[str, Any], kwargs: dict[str, Any]
     ) -> dict[str, Any]:
         self._count(path)
-        answer: dict[str, Any] = super()._request(method, url, params=params, **kwargs)
+        try:
+            answer: dict[str, Any] = super()._request(method, url, params=params, **kwargs)
+        except WeChatError as error:
+            self.troubles.note(error)
+            raise
         return answer
 
     def _count(self, path: str) -> None:

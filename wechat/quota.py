@@ -112,12 +112,14 @@ return {granted, 0, 0}
 
 @dataclass(frozen=True, slots=True)
 class QuotaLeft:
-    """What is left of one API today, by our own count."""
+    """What is left of one API today and in this minute, by our own count."""
 
     path: str
     day_limit: int | None
     day_used: int
     day_left: int | None
+    minute_limit: int | None
+    minute_used: int
     refused_until: datetime | None
     learned: bool  # the limit came from WeChat, not from the table of new accounts
 
@@ -229,13 +231,16 @@ class QuotaMeter:
         self._shared.ask(clear, None)
 
     def left(self) -> list[QuotaLeft]:
-        """Every API with a daily limit, or used today, as the console shows it. Empty while Redis
-        is away.
+        """Every API with a limit, or used today, as the console shows it. Empty while Redis is
+        away.
         """
+
+        now = self._clock()
 
         def read(client: redis.Redis) -> list[dict[str, int]]:
             keys = (
-                self._day_key(self._clock()),
+                self._day_key(now),
+                self._minute_key(now),
                 f"{self._prefix}:limits",
                 f"{self._prefix}:refused",
             )
@@ -247,27 +252,28 @@ class QuotaMeter:
         found = self._shared.ask(read, None)
         if found is None:
             return []
-        used, learned, refused = found
-        now_ms = _milliseconds(self._clock())
-        answer = []
-        for path in sorted(
-            {path for path, limit in self._limits.items() if limit.day} | used.keys()
-        ):
-            limit = learned.get(path, self._limits.get(path, _NO_LIMIT).day or 0) or None
-            until = refused.get(path, 0)
-            answer.append(
-                QuotaLeft(
-                    path=path,
-                    day_limit=limit,
-                    day_used=used.get(path, 0),
-                    day_left=None if limit is None else max(0, limit - used.get(path, 0)),
-                    refused_until=datetime.fromtimestamp(until / 1000, UTC)
-                    if until > now_ms
-                    else None,
-                    learned=path in learned,
-                )
+        used, minute, learned, refused = found
+
+        def one(path: str) -> QuotaLeft:
+            usual, count, until = (
+                self._limits.get(path, _NO_LIMIT),
+                used.get(path, 0),
+                refused.get(path, 0),
             )
-        return answer
+            limit = learned.get(path, usual.day or 0) or None
+            return QuotaLeft(
+                path=path,
+                day_limit=limit,
+                day_used=count,
+                day_left=None if limit is None else max(0, limit - count),
+                minute_limit=usual.minute,
+                minute_used=minute.get(path, 0),
+                refused_until=datetime.fromtimestamp(until / 1000, UTC) if until > _milliseconds(now) else None,
+                learned=path in learned,
+            )  # fmt: skip
+
+        held = {path for path, until in refused.items() if until > _milliseconds(now)}
+        return [one(path) for path in sorted(self._limits.keys() | used.keys() | held)]
 
     def _reserve(self, path: str) -> datetime | None:
         """None when the call may go, else when to come back."""
@@ -279,7 +285,7 @@ class QuotaMeter:
         with self._lock:
             until = self._refused.get(path)
             if until is not None:
-                if now < until:
+                if now < until and not self._is_lifted(path):
                     return until
                 del self._refused[path]
             if limit is _NO_LIMIT:
@@ -294,6 +300,13 @@ class QuotaMeter:
             block.left -= 1
             return None
 
+    def _is_lifted(self, path: str) -> bool:
+        """Whether a person cleared the quota, in whatever process: then the refusal is gone from
+        Redis.
+        """
+        key = f"{self._prefix}:refused"
+        return bool(self._shared.ask(lambda client: not client.hexists(key, path), False))
+
     def _take_block(self, path: str, limit: Limit, now: datetime) -> tuple[int, datetime | None]:
         # A permit of a block is good for the whole day, so an API with a limit per minute gets them
         # one by one.
@@ -301,7 +314,7 @@ class QuotaMeter:
             1 if limit.minute else max(1, min(_LARGEST_BLOCK, (limit.day or 0) // _BLOCKS_PER_DAY))
         )
         keys = [
-            f"{self._prefix}:minute:{int(now.timestamp()) // 60}",
+            self._minute_key(now),
             self._day_key(now),
             f"{self._prefix}:limits",
             f"{self._prefix}:refused",
@@ -317,6 +330,9 @@ class QuotaMeter:
         if refused_ms:
             return 0, datetime.fromtimestamp(refused_ms / 1000, UTC)
         return 0, _next_minute(now) if by_minute else _next_day(now)
+
+    def _minute_key(self, now: datetime) -> str:
+        return f"{self._prefix}:minute:{int(now.timestamp()) // 60}"
 
     def _day_key(self, now: datetime) -> str:
         return f"{self._prefix}:day:{_day(now)}"

@@ -22,7 +22,7 @@ from typing import Any
 
 import redis
 
-from wechat.clock import BEIJING, Clock, utc_now
+from wechat.clock import Clock, utc_now
 from wechat.errors import (
     QUOTA_CODES,
     TOKEN_ENDPOINT_CODES,
@@ -38,15 +38,20 @@ from wechat.errors import (
 from wechat.quota import QuotaMeter
 from wechat.shared import Shared, text
 from wechat.transport import GuardedSession, decoded
+from wechat.troubles import Troubles
 
 PATH = "/cgi-bin/stable_token"
 
 LOCK_SECONDS = 15  # longer than one token call may take
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = (
+    16.0  # longer than a lock that nobody gives back: whoever waits gets the token or the lock
+)
 POLL_SECONDS = 0.05
 FORCE_EVERY_SECONDS = 30
 FORCE_PER_DAY = 20
-CONFIRMED_FOR_SECONDS = 60.0
+CONFIRMED_FOR_SECONDS = (
+    3600.0  # also an account with a call every half hour notices that WeChat insists
+)
 EXTENSION_SECONDS = 30.0
 SILENCE_AFTER_ACCOUNT_ERROR = 10.0
 SILENCE_AFTER_OTHER_ERROR = 1.0
@@ -54,6 +59,20 @@ SILENCE_AFTER_OTHER_ERROR = 1.0
 _RELEASE = (
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 )
+
+# KEYS: when a refresh was forced, each with its time
+#
+# ARGV: now (Unix s), seconds apart, how many in 24 hours. Answer: 1 when another one may be forced now, which is noted.
+_FORCE = """
+local now = tonumber(ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 86400)
+local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2]
+if last and now - tonumber(last) < tonumber(ARGV[2]) then return 0 end
+if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end
+redis.call('ZADD', KEYS[1], ARGV[1], ARGV[1])
+redis.call('EXPIRE', KEYS[1], 172800)
+return 1
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -102,6 +121,7 @@ class TokenService:
         *,
         clock: Clock = utc_now,
         meter: QuotaMeter | None = None,
+        troubles: Troubles | None = None,
     ) -> None:
         self._shared = Shared(client)
         self._app_id = app_id
@@ -110,6 +130,7 @@ class TokenService:
         self._url = base_url.rstrip("/") + PATH
         self._clock = clock
         self._meter = meter
+        self._troubles = troubles
         self._key = f"wechat:{{{app_id}}}:token"
         self._lock = threading.Lock()
         self._memory: Token | None = None
@@ -146,6 +167,8 @@ class TokenService:
                 try:
                     token = self._fetched_alone(refused)
                 except WeChatError as error:
+                    if self._troubles is not None:
+                        self._troubles.note(error)
                     token = self._old_one(error, refused)
                     if token is None:
                         # A copy, because an error that was raised holds on to its frames.
@@ -245,17 +268,9 @@ class TokenService:
                 return False
             self._forced_locally.append(now)
             return True
-        day = f"{self._key}:forced:{self._clock().astimezone(BEIJING):%Y%m%d}"
-
-        def claim(client: redis.Redis) -> bool:
-            if not client.set(f"{self._key}:forced", 1, nx=True, ex=FORCE_EVERY_SECONDS):
-                return False
-            count: Any = client.incr(day)
-            client.expire(day, 172800)
-            return int(count) <= FORCE_PER_DAY
-
         # With Redis away nobody knows what the other processes forced: the safe answer is no.
-        return self._shared.ask(claim, False)
+        key, wishes = f"{self._key}:forced", (now, FORCE_EVERY_SECONDS, FORCE_PER_DAY)
+        return bool(self._shared.ask(lambda client: client.eval(_FORCE, 1, key, *wishes), 0))
 
     def _asked(self, *, force: bool) -> Token:
         if self._meter is not None:
@@ -270,7 +285,8 @@ class TokenService:
         answer = self._answer(json.dumps(body).encode())
         errcode = _errcode(answer)
         if errcode:
-            raise self._refusal(errcode, str(answer.get("errmsg", "")).replace(secret, "***"))
+            errmsg = str(answer.get("errmsg", "")).replace(secret, "***")
+            raise self._refusal(errcode, errmsg, force=force)
         value, expires_in = answer.get("access_token"), answer.get("expires_in")
         if not isinstance(value, str) or not value or not isinstance(expires_in, int):
             raise Retryable("the answer holds no token", path=PATH)
@@ -287,12 +303,15 @@ class TokenService:
             unclear = str(error.args[0])
         raise Retryable(unclear, path=PATH)
 
-    def _refusal(self, errcode: int, errmsg: str) -> WeChatError:
+    def _refusal(self, errcode: int, errmsg: str, *, force: bool) -> WeChatError:
         if errcode in TOKEN_ENDPOINT_CODES:
             return AccountMisconfigured(
                 redacted(errmsg), errcode=errcode, path=PATH, rid=rid_in(errmsg)
             )
         retry_at = None
+        if force and errcode in QUOTA_CODES:
+            # Somebody else forced refreshes, too; whoever asks for the current token must still be heard.
+            return TokenRejected(redacted(errmsg), errcode=errcode, path=PATH, rid=rid_in(errmsg))
         if errcode in QUOTA_CODES and self._meter is not None:
             retry_at = self._meter.refused(PATH, errcode)
         return refusal(errcode, errmsg, PATH, retry_at=retry_at)

@@ -5,8 +5,8 @@ from typing import Any
 
 from simulator.control.gate import Calls, ControlCall
 from simulator.errors import ControlError
-from simulator.pay import certificates, signing
-from simulator.state import Merchant, Transfer
+from simulator.pay import authorizations, certificates, signing
+from simulator.state import Authorization, Merchant, Transfer
 
 calls = Calls()
 
@@ -111,6 +111,37 @@ def notify_again(call: ControlCall) -> Any:
                 raise ControlError(f"{number} has no notify_url", 409)
             return call.room.desk.deliver(entry)
     raise ControlError(f"nothing with the number {number}", 404)
+
+
+@calls.add("GET", "/_sim/authorizations")
+def get_authorizations(call: ControlCall) -> Any:
+    """What people allowed merchants (免确认收款授权), newest first."""
+    with call.world.lock:
+        known = list(reversed(call.world.state.authorizations.values()))
+    return {"authorizations": [asdict(each) for each in known]}
+
+
+@calls.add("POST", "/_sim/authorizations/<number>/confirm")
+def confirm_authorization(call: ControlCall, number: str) -> Any:
+    """The person agrees that transfers arrive without being confirmed."""
+    found = _authorization(call, number)
+    authorizations.allow(call.world, found)
+    return asdict(found)
+
+
+@calls.add("POST", "/_sim/authorizations/<number>/close")
+def close_authorization(call: ControlCall, number: str) -> Any:
+    """The person takes it back."""
+    found = _authorization(call, number)
+    authorizations.end(call.world, found, "USER_CLOSE")
+    return asdict(found)
+
+
+def _authorization(call: ControlCall, number: str) -> Authorization:
+    found = call.world.state.authorizations.get(number)
+    if found is None:
+        raise ControlError(f"no authorization {number}", 404)
+    return found
 
 
 @calls.add("GET", "/_sim/transfers")

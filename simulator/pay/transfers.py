@@ -41,9 +41,13 @@ class Transfers:
 
     # --- the merchant's calls ---
 
-    def create(self, merchant: Merchant, body: dict[str, Any], serial: str) -> dict[str, Any]:
-        """POST /v3/fund-app/mch-transfer/transfer-bills. The same number with the same content is the same bill."""
+    def create(
+        self, merchant: Merchant, body: dict[str, Any], serial: str, *, authorization_no: str = ""
+    ) -> dict[str, Any]:
+        """POST /v3/fund-app/mch-transfer/transfer-bills. The same number with the same content is the same bill. One
+        that is paid by an authorisation is not confirmed."""
         wish = _parsed(self._world, merchant, body, serial)
+        wish.authorization_no = authorization_no
         with self._world.lock:
             known = self._world.state.transfers.get(wish.out_bill_no)
             if known is not None:
@@ -97,6 +101,9 @@ class Transfers:
             if bill.state != "WAIT_USER_CONFIRM":
                 raise ControlError(f"nothing to confirm: {bill.state}", 409)
             self._move(bill, "TRANSFERING")
+            asked = self._world.state.authorizations.get(bill.authorization_no)
+            if asked is not None and asked.state == "WAIT_USER_CONFIRM":
+                asked.state, asked.authorized_at = "TAKING_EFFECT", self._world.now()
             if real_name and bill.user_name and bill.user_name != real_name:
                 self._end(bill, "FAIL", "NAME_NOT_CORRECT")
             elif self._world.faults.transfer_stops_at != "TRANSFERING":
@@ -113,7 +120,7 @@ class Transfers:
         """Let a bill that stopped somewhere take its next steps, whatever the faults say."""
         with self._world.lock:
             if bill.state in ("ACCEPTED", "PROCESSING"):
-                self._ask_person(bill)
+                self._ask_or_pay(bill)
             elif bill.state == "TRANSFERING":
                 self._arrive(bill)
             elif bill.state == "CANCELING":
@@ -168,7 +175,16 @@ class Transfers:
         if bill.state == "ACCEPTED" and stop != "ACCEPTED":
             self._move(bill, "PROCESSING")
         if bill.state == "PROCESSING" and stop != "PROCESSING":
+            self._ask_or_pay(bill)
+
+    def _ask_or_pay(self, bill: Transfer) -> None:
+        allowed = self._world.state.authorizations.get(bill.authorization_no)
+        if allowed is None or allowed.state != "TAKING_EFFECT":
             self._ask_person(bill)
+            return
+        self._move(bill, "TRANSFERING")
+        if self._world.faults.transfer_stops_at != "TRANSFERING":
+            self._arrive(bill)
 
     def _ask_person(self, bill: Transfer) -> None:
         self._move(bill, "WAIT_USER_CONFIRM")
@@ -240,7 +256,8 @@ def _facts(bill: Transfer) -> dict[str, Any]:
 
 def _check_same(known: Transfer, wish: Transfer) -> None:
     names = ("mch_id", "app_id", "openid", "amount_fen", "remark", "scene_id", "user_name")
-    if any(getattr(known, name) != getattr(wish, name) for name in (*names, "report_infos")):
+    others = ("report_infos", "authorization_no")
+    if any(getattr(known, name) != getattr(wish, name) for name in (*names, *others)):
         raise PayError("INVALID_REQUEST", "商户单号已存在，请核实请求参数是否与原单一致")
 
 

@@ -21,6 +21,7 @@ MOST, LEAST = 10_000, 2
 A_MONTH = 4
 KEY_BYTES = 32
 KEY_SECONDS = 86_400
+KEY_BUSY_SECONDS = 60  # whoever repeats a clientmsgid sooner is told to wait
 ADMIN_SECONDS = 1_800
 TEXT_BYTES = 2_048
 SPEEDS = (80, 60, 45, 30, 10)  # ten thousand a minute
@@ -150,9 +151,12 @@ def _key(call: ApiCall) -> str:
 
 
 def _refuse_repeat(call: ApiCall, key: str) -> None:
-    """45065 with the number of the message for a day."""
+    """45066 for a minute, then 45065 with the number of the message, for a day."""
     msg_id, at = call.account.mass_keys.get(key, [0, 0.0])
-    if msg_id and call.world.now() - at < KEY_SECONDS:
+    age = call.world.now() - at
+    if msg_id and age < KEY_BUSY_SECONDS:
+        raise ApiError(45066)
+    if msg_id and age < KEY_SECONDS:
         raise ApiError(45065, fields={"msg_id": int(msg_id)})
 
 

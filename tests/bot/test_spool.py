@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 import migrations
+import spooled
 from app import app_of
 from bot import handlers, spool
-from bot.spool import Replayed, Spooled
+from bot.spool import Replayed
 from bot.visit import Visit
 from domain.db import Database
+from spooled import Spooled
 from tests.bot.chat import Chat, context_of, event_xml
 from tests.support.databases import Schemas
 from tests.support.mariadb import running_mariadb
@@ -51,7 +53,7 @@ def test_a_spooled_follow_binds_when_it_is_replayed(chat: Chat) -> None:
     assert chat.member("ben") is None
     assert spool.replay(chat.context) == Replayed(applied=1)
     assert chat.referrer_of("ben") == "anna"
-    assert spool.waiting(chat.context.settings.data.dir) == 0
+    assert len(spooled.waiting(chat.context.settings.data.dir)) == 0
 
 
 def test_an_encrypted_push_is_spooled_clear_and_replayed(chat: Chat) -> None:
@@ -89,22 +91,22 @@ def test_what_had_been_done_after_all_is_not_done_again(chat: Chat) -> None:
     )
     chat.push(xml)
     for _ in range(2):
-        spool.keep(chat.context.settings.data.dir, "tea", chat.context.clock.now(), xml)
+        spooled.keep(chat.context.settings.data.dir, "tea", chat.context.clock.now(), xml)
     assert spool.replay(chat.context).applied == 2
     assert chat.summary("anna").levels[1].people == 1
 
 
 def test_a_push_that_fails_again_and_again_is_parked_and_the_rest_goes_on(chat: Chat) -> None:
     data = chat.context.settings.data.dir
-    spool.keep(data, "gone", chat.context.clock.now(), "<xml></xml>")
+    spooled.keep(data, "gone", chat.context.clock.now(), "<xml></xml>")
     xml = event_xml("ben", "subscribe", chat.now_seconds, EventKey="")
-    spool.keep(data, "tea", chat.context.clock.now(), xml)
+    spooled.keep(data, "tea", chat.context.clock.now(), xml)
     assert spool.replay(chat.context) == Replayed(applied=1, waiting=1)
     for _ in range(spool.TRIES - 2):
         assert spool.replay(chat.context) == Replayed(waiting=1)
     assert spool.replay(chat.context) == Replayed(parked=1)
     assert spool.replay(chat.context) == Replayed()
-    [item] = spool.parked(data)
+    [(_, item)] = spooled.parked(data)
     assert (item.slug, item.tries) == ("gone", spool.TRIES)
     assert "no account gone" in item.error
 
@@ -114,7 +116,7 @@ def test_a_result_for_a_message_of_somebody_else_is_forgotten(chat: Chat) -> Non
     for _ in range(spool.TRIES - 1):
         assert spool.replay(chat.context).waiting == 1
     assert spool.replay(chat.context) == Replayed(dropped=1)
-    assert spool.parked(chat.context.settings.data.dir) == []
+    assert spooled.parked(chat.context.settings.data.dir) == []
 
 
 def test_an_unfinished_file_is_no_push(chat: Chat) -> None:
@@ -151,7 +153,7 @@ def test_when_the_disk_fails_too_wechat_is_asked_to_repeat(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(spool, "keep", full)
+    monkeypatch.setattr(spooled, "keep", full)
     with _failing("on_subscribe", _boom):
         assert chat.follow("ben").status == 503
 

@@ -17,6 +17,7 @@ from sqlalchemy import func, select
 from sqlalchemy.event import listen
 from sqlalchemy.orm import Session
 
+import spooled
 from bot import handlers, push, spool
 from bot.visit import Visit
 from domain import members, scenes, tally
@@ -186,8 +187,8 @@ def _weather(chat: Chat, pushes: int) -> tuple[Ledger, dict[str, str], list[Said
         for _ in range(spool.TRIES):
             if not spool.replay(chat.context).waiting:
                 break
-    assert spool.waiting(chat.context.settings.data.dir) == 0
-    assert spool.parked(chat.context.settings.data.dir) == []
+    assert len(spooled.waiting(chat.context.settings.data.dir)) == 0
+    assert spooled.parked(chat.context.settings.data.dir) == []
     return ledger, owners, storm
 
 
@@ -309,7 +310,7 @@ def test_the_storm_would_notice_a_lost_push(
     live_chat: Chat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same weather over a product whose spool is a waste-paper basket."""
-    monkeypatch.setattr(spool, "keep", lambda *_: None)
+    monkeypatch.setattr(spooled, "keep", lambda *_: None)
     ledger, owners, storm = _weather(live_chat, PUSHES // 10)
     with pytest.raises(AssertionError):
         _assert_as_the_model_says(live_chat, ledger, owners, storm)

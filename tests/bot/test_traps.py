@@ -14,7 +14,8 @@ import werobot
 from prometheus_client import REGISTRY
 from werobot.robot import WeRoBot
 
-from bot import handlers, robot, spool
+import spooled
+from bot import handlers, robot
 from bot.push import Malformed, read
 from bot.visit import Cards, Visit
 from domain.bodies import Article
@@ -65,7 +66,7 @@ def test_w4_what_a_handler_raises_is_seen_and_the_push_is_kept(
     monkeypatch.setattr(handlers, "on_subscribe", broken)
     assert chat.follow("anna").is_success
     assert "a handler failed" in caplog.text
-    assert spool.waiting(chat.context.settings.data.dir) == 1
+    assert len(spooled.waiting(chat.context.settings.data.dir)) == 1
 
 
 def test_w4_the_end_of_the_process_is_not_swallowed(
@@ -112,7 +113,7 @@ GOOD = text_xml("anna", "hi", 1, 1348831860)
 def test_w5_malformed_pushes_get_400_and_leave_nothing(chat: Chat, body: str | bytes) -> None:
     reply = chat.push(body)
     assert (reply.status, reply.xml) == (400, "malformed")
-    assert spool.waiting(chat.context.settings.data.dir) == 0
+    assert len(spooled.waiting(chat.context.settings.data.dir)) == 0
 
 
 def test_w5_an_answer_of_the_wrong_type_is_a_failure_that_is_seen(
@@ -120,7 +121,7 @@ def test_w5_an_answer_of_the_wrong_type_is_a_failure_that_is_seen(
 ) -> None:
     monkeypatch.setattr(handlers, "on_subscribe", lambda _visit: {"not": "an answer"})
     assert chat.follow("anna").is_success
-    assert spool.waiting(chat.context.settings.data.dir) == 1
+    assert len(spooled.waiting(chat.context.settings.data.dir)) == 1
 
 
 def test_w6_a_bad_signature_gets_a_short_word(chat: Chat) -> None:
@@ -328,7 +329,7 @@ def test_w14_the_prefix_is_taken_off_a_subscribe_and_a_scan_has_none(chat: Chat)
 @pytest.mark.parametrize("code", ["码", "a" * 200, "x y", "%s", "';--", "{x}"])
 def test_w14_a_code_that_cannot_be_ours_is_refused_kindly(chat: Chat, code: str) -> None:
     assert "失效" in chat.event("ben", "subscribe", EventKey=f"qrscene_{code}").text
-    assert spool.waiting(chat.context.settings.data.dir) == 0
+    assert len(spooled.waiting(chat.context.settings.data.dir)) == 0
 
 
 @pytest.mark.parametrize("content", ["", " ", "\n", "\u3000", ".*", "("])

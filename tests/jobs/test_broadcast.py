@@ -228,6 +228,13 @@ def test_a_lost_answer_is_asked_for_with_the_same_id_and_sends_nothing_twice(
     caster.later(10)
     caster.run()
     (batch,) = caster.batches(campaign)
+    assert batch.state == "waiting"
+    assert "45066" in (
+        batch.last_error or ""
+    )  # within a minute WeChat says no more than "too soon"
+    caster.later(80)
+    caster.run()
+    (batch,) = caster.batches(campaign)
     assert batch.state == "sent"
     assert caster.received() == {"1": 8}
     (job,) = caster.shop.simulator.get("/_sim/mass", account=APP_ID)["jobs"]

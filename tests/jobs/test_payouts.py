@@ -8,9 +8,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import delete
 
 from domain import accounts, members, merchants, notices, reconciliations, withdrawals
 from domain.errors import Conflict
+from domain.models import Merchant
 from jobs import payouts
 from jobs.reconcile import bill_day, reconcile, reconcile_bill, reconcile_due
 from tests.support.paying import BILLS, Paying, key_pair, merchant_at
@@ -629,6 +631,19 @@ def test_each_day_is_compared_once_and_again_while_answers_are_missing(cai: Payi
     cai.faults(http_500_rate=0)
     assert [one.compared for one in reconcile_due(cai.process, cai.account.id)] == [1, 1]
     assert reconcile_due(cai.process, cai.account.id) == []
+
+
+def test_an_account_without_a_merchant_number_is_compared_only_when_it_has_paid(
+    cai: Paying, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended(cai, 100, "confirm")
+    cai.database.transact(lambda s: s.execute(delete(Merchant)))
+    assert next(one.unanswered for one in reconcile_due(cai.process, cai.account.id)) == 1
+
+    cai.later(40 * 24 * 3600)
+    caplog.clear()
+    assert reconcile_due(cai.process, cai.account.id) == []
+    assert not caplog.records
 
 
 def test_what_the_bill_says_otherwise_is_an_alarm_and_nothing_is_repaired(cai: Paying) -> None:

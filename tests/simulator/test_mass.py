@@ -80,10 +80,12 @@ def test_a_list_has_2_to_10000_people(call: Caller, count: int, errcode: int) ->
     assert call.to([f"o{number}" for number in range(count)])["errcode"] == errcode
 
 
-def test_the_same_clientmsgid_answers_with_the_first_number_for_a_day(
+def test_the_same_clientmsgid_is_too_soon_for_a_minute_and_known_for_a_day(
     sim: Sim, call: Caller, people: list[str]
 ) -> None:
     first = call.to(people, clientmsgid="k" * 32)
+    assert call.to(people, "other words", clientmsgid="k" * 32)["errcode"] == 45066
+    sim.advance(61)
     again = call.to(people, "other words", clientmsgid="k" * 32)
     assert (again["errcode"], again["msg_id"]) == (45065, first["msg_id"])
     assert call.to(people, clientmsgid="k" * 33)["errcode"] == 45067
@@ -93,8 +95,12 @@ def test_the_same_clientmsgid_answers_with_the_first_number_for_a_day(
     assert len(_texts(sim, people[0])) == 2
 
 
-def test_without_a_clientmsgid_the_content_is_its_own(call: Caller, people: list[str]) -> None:
+def test_without_a_clientmsgid_the_content_is_its_own(
+    sim: Sim, call: Caller, people: list[str]
+) -> None:
     first = call.to(people)
+    assert call.to(people)["errcode"] == 45066
+    sim.advance(61)
     assert call.to(people)["errcode"] == 45065
     assert call.to(people)["msg_id"] == first["msg_id"]
     assert call.to(people, "something else")["errcode"] == 0

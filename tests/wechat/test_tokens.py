@@ -19,7 +19,7 @@ from wechat.errors import (
     TokenRejected,
 )
 from wechat.tokens import Token, TokenService, lifetime_seconds
-from wechat.transport import GuardedSession
+from wechat.transport import TIMEOUT, GuardedSession
 
 Connect = Callable[..., PlatformClient]
 
@@ -171,7 +171,7 @@ def test_wechat_insisting_on_a_refused_token_leads_to_one_forced_refresh(
 
 
 def test_a_second_forced_refresh_has_to_wait(
-    connect: Connect, stub: Stub, store: redis.Redis
+    connect: Connect, stub: Stub, clock: MovableClock
 ) -> None:
     first, second = connect().tokens, connect().tokens
     forced = first.renew(first.renew(first.current()))
@@ -180,23 +180,63 @@ def test_a_second_forced_refresh_has_to_wait(
         second.renew(second.renew(forced))
     assert sum(call.json()["force_refresh"] for call in stub.token_calls) == 1
 
-    store.delete("wechat:{wx-test}:token:forced")  # as if 30 seconds had passed
+    clock.advance(seconds=31)
     third = connect().tokens
     assert third.renew(third.current()).value == "T3"
 
 
-def test_no_more_than_twenty_forced_refreshes_a_day(
-    connect: Connect, stub: Stub, store: redis.Redis, clock: MovableClock
+def test_no_more_than_twenty_forced_refreshes_in_any_24_hours(
+    connect: Connect, stub: Stub, clock: MovableClock
 ) -> None:
+    def forced() -> int:
+        return sum(call.json()["force_refresh"] for call in stub.token_calls)
+
     service = connect().tokens
     token = service.current()
     for _ in range(20):
         token = service.renew(service.renew(token))
-        store.delete("wechat:{wx-test}:token:forced")
+        clock.advance(minutes=50)
 
     with pytest.raises(TokenRejected):
         service.renew(service.renew(token))
-    assert sum(call.json()["force_refresh"] for call in stub.token_calls) == 20
+    assert forced() == 20
+    clock.advance(
+        hours=7
+    )  # past Beijing's midnight, whenever the test runs; the first one is 23.7 hours old
+    another = connect().tokens
+    with pytest.raises(TokenRejected):
+        another.renew(another.renew(another.current()))
+    clock.advance(hours=1)
+    third = connect().tokens
+    third.renew(third.renew(third.current()))
+    assert forced() == 21
+
+
+def test_also_with_a_call_every_half_hour_it_is_noticed_that_wechat_insists(
+    connect: Connect, stub: Stub, clock: MovableClock
+) -> None:
+    service = connect().tokens
+    confirmed = service.renew(service.current())
+    clock.advance(minutes=25)
+
+    assert service.renew(confirmed).value == "T2"
+
+
+def test_a_forced_refresh_that_wechat_refuses_does_not_stop_anybody_from_asking(
+    connect: Connect, stub: Stub, clock: MovableClock
+) -> None:
+    service = connect().tokens
+    confirmed = service.renew(service.current())
+    stub.answers[TOKEN_PATH].append(error(45009))
+    with pytest.raises(TokenRejected):
+        service.renew(confirmed)
+
+    clock.advance(hours=2)
+    assert connect().tokens.current().value == "T1"
+
+
+def test_the_lock_of_a_process_that_hangs_lapses_before_anybody_goes_on_without_it() -> None:
+    assert sum(TIMEOUT) < tokens.LOCK_SECONDS < tokens.WAIT_SECONDS
 
 
 def test_never_forces_while_redis_is_away(

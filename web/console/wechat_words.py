@@ -28,6 +28,10 @@ EXPLAINED: Final = {
         "AppID 不对：请核对「基本配置」里的开发者 ID，注意不要填成小程序或商户号的。",
         "The AppID is wrong: compare it with the developer id in the basic configuration.",
     ),
+    40037: Both(
+        "微信里没有这个模板 ID：可能被删除，或换了服务类目。请在「通知模板」重新选。",
+        "WeChat has no such template: choose another under notice templates.",
+    ),
     40125: Both(
         "AppSecret 不对：请在「基本配置」里重置或启用，再到「微信接入」更新。重置后旧的立即失效。",
         "The AppSecret is wrong: reset or enable it there, then enter it here. The old one dies at once.",
@@ -36,13 +40,26 @@ EXPLAINED: Final = {
         "我们服务器的 IP 不在白名单里：请把它加进「基本配置」的 IP 白名单，几分钟后再查。",
         "Our address is not on the white list: add it in the basic configuration, and look again in some minutes.",
     ),
+    40249: Both(
+        "模板消息里有营销内容，被微信拒绝。推广请用群发。", "Refused as marketing: use a broadcast for promotions."
+    ),
     40243: Both(
         "AppSecret 已被冻结：请在公众平台解冻，再检查一次。", "The AppSecret is frozen: release it there."
     ),
     42001: Both("访问凭证过期了，再检查一次即可。", "The token has expired: look again."),
+    43101: Both(
+        "对方没有允许订阅通知，或允许的次数用完了。", "The person has allowed no notice, or all were used."
+    ),
+    43116: Both(
+        "这个模板被微信限制了：请到公众平台查看原因，或换一个模板。", "WeChat has restricted this template."
+    ),
     45009: Both("今天这个接口的次数用完了，明天零点恢复。", "Today's calls are used up; they return at midnight."),
     45011: Both("这一分钟调用太频繁，稍等再试。", "Too many calls in this minute: wait a little."),
     46003: Both("公众号还没有菜单。", "The account has no menu yet."),
+    47003: Both(
+        "模板的某一栏内容不合格（太长、类型不符或为空）：请在「通知模板」里换一个内容。",
+        "A keyword does not take its value: let it show something else.",
+    ),
     48001: Both(
         "这个公众号没有此接口的权限：订阅号和未认证的号都没有，请用已认证的服务号。",
         "The account may not use this: verified service accounts may.",

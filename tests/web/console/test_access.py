@@ -66,6 +66,10 @@ def undone(console: Console) -> Generator[None]:
         savepoint.rollback()
 
 
+NOBODYS = {"slug", "occasion"}
+"""Parameters that name nothing of a merchant's: an occasion is a word of ours."""
+
+
 def ask(console: Console, browser: Browser, rule: Rule, method: str, path: str) -> TestResponse:
     with undone(console):
         return browser.get(path) if method == "GET" else browser.post(path)
@@ -143,7 +147,7 @@ def test_things_of_others_do_not_exist_in_our_account(
 ) -> None:
     browser = console.as_role(ours.account)
     for rule, method in routes(console):
-        if "slug" in rule.arguments and len(rule.arguments) > 1:
+        if "slug" in rule.arguments and rule.arguments - NOBODYS:
             path = address(rule, "ours", theirs)
             answer = ask(console, browser, rule, method, path)
             assert answer.status_code == 404, (method, path, answer.status_code)

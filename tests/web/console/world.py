@@ -17,6 +17,7 @@ from PIL import Image
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+import spooled
 from domain import (
     api_keys,
     audit,
@@ -28,11 +29,13 @@ from domain import (
     grades,
     intake,
     menus,
+    notices,
     orders,
     outbox,
     poster_templates,
     products,
     reconciliations,
+    refunds,
     replies,
     scenes,
     staff,
@@ -59,7 +62,9 @@ from domain.models import (
     Withdrawal,
 )
 from domain.orders import Buyer, PaidLine, PaidOrder
+from domain.refunds import Refunding
 from domain.staff import sessions
+from spooled import Spooled
 from tests.web.conftest import Merchant
 from tests.web.console.browser import HASH
 
@@ -212,7 +217,9 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
         "outbox_id": message.id,
         "webhook_id": hook.id,
         "api_key_id": key_id,
+        "occasion": "commission_accrued",
     }
+    _fill_gateway(session, merchant, account)
 
 
 def _talk(session: Session, account: OpenAccount, now: Any) -> tuple[int, int]:
@@ -281,3 +288,22 @@ def _fill_codes(session: Session, account: OpenAccount, now: datetime) -> dict[s
         "code_id": window.scene.id, "picture_id": picture.id, "template_id": look.id, "tag_id": 100 + account.id,
         "rule_id": rule.id,
     }  # fmt: skip
+
+
+def _fill_gateway(session: Session, merchant: Merchant, account: OpenAccount) -> None:
+    """A template with a problem, a parked push, an order without a buyer, a refund without an order: all hostile."""
+    now, data = merchant.context.clock.now(), merchant.context.settings.data.dir
+    notices.set_template(session, account.id, "commission_accrued", f"{SCRIPT}{OVERRIDE}")
+    notices.note_problem(
+        session, account.id, notices.TEMPLATE, f"{SCRIPT}{OVERRIDE}", f"{SCRIPT}{FORMULA}", now
+    )
+    xml = f"<xml><MsgType><![CDATA[{SCRIPT}]]></MsgType><FromUserName><![CDATA[{OVERRIDE}]]></FromUserName></xml>"
+    name = f"{now.timestamp():020.6f}-{account.id:032x}.json"
+    folder = data / spooled.FOLDER / spooled.PARKED
+    spooled.write(
+        folder, name, Spooled(account.slug, now.isoformat(), xml, 5, f"{SCRIPT}{OVERRIDE}")
+    )
+    buyer = Buyer(openid=f"nobody{SCRIPT}")
+    lone = PaidOrder(f"L-{account.id}", buyer, (PaidLine(1, SCRIPT, 1, 100),), now)
+    orders.record_paid(session, account, [lone], now=now)
+    refunds.record(session, account, Refunding(f"none{SCRIPT}", f"r{SCRIPT}", {1: 5}), now)
