@@ -85,7 +85,7 @@ class Desk:
     def comes_to_say(self, words: str) -> None:
         """The page shows these words when it is loaded again, as somebody waiting for them would."""
         for _ in range(60):
-            if self.page.locator("main :not(option)").get_by_text(words).count():
+            if self.page.locator("main").get_by_text(words).locator("visible=true").count():
                 return
             self.page.wait_for_timeout(250)
             self.page.reload()

@@ -162,6 +162,11 @@ def poster_of(town: Town, name: str) -> int:
     return until(picture)
 
 
+def user_of(town: Town, name: str) -> str:
+    users = town.simulator.get("/_sim/users")["users"]
+    return next(str(one["id"]) for one in users if one["name"] == name)
+
+
 def told(town: Town, name: str, words: str) -> str:
     """What somebody is answered who says this in the chat."""
     push = town.simulator.post("/_sim/text", user=name, content=words)
@@ -177,7 +182,7 @@ def pay_out(town: Town, desk: Desk) -> None:
     desk.open("佣金")
     desk.comes_to_say("已结算")
     desk.look("settled")
-    assert "¥120.00" in told(town, "小林", "提现 120")
+    assert "正在审核" in told(town, "小林", "提现 120")
 
     for login, password in ((OWNER, OWNERS_PASSWORD), (FINANCE, FINANCES_PASSWORD)):
         if login != OWNER:
@@ -198,6 +203,8 @@ def pay_out(town: Town, desk: Desk) -> None:
     assert "已打款 ¥120.00" in told(town, "小林", "提现进度")
     desk.open("账本核对")
     desk.press("现在核对一次")
+    for title in ("订单", "提现"):
+        page.locator(".stat").filter(has_text=re.compile(f"{title}\\s*1\\s")).wait_for()
     desk.says("账本平衡")
     desk.look("books")
 
@@ -217,11 +224,11 @@ def broadcast(town: Town, desk: Desk) -> None:
     desk.look("draft")
     desk.act("开始发送")
     desk.comes_to_say("已发完")
+    opened_in_wechat(town, user_of(town, "小美"), f"{town.app.url}/m/spring/")
     for name in ("小林", "小周"):
         chat = wechat.get(f"/_sim/chats/{name}", account=APP_ID)["messages"]
         text = next(one["text"] for one in reversed(chat) if "春茶到店" in str(one.get("text")))
-        user = next(one["id"] for one in wechat.get("/_sim/users")["users"] if one["name"] == name)
-        answer = opened_in_wechat(town, user, re.search(r"http\S+", text)[0])
+        answer = opened_in_wechat(town, user_of(town, name), re.search(r"http\S+", text)[0])
         assert answer.url.startswith(f"{wechat.url}/healthz?c=")
         wechat.post("/_sim/buy", user=name, sku="tea-1280")
     page.reload()
