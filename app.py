@@ -10,7 +10,6 @@ import bot.view
 import jobs.cli
 import logs
 import web.api
-import web.campaign_links
 import web.cli
 import web.cli_campaigns
 import web.cli_chat
@@ -37,7 +36,6 @@ BLUEPRINTS = (
     web.h5.blueprint,
     web.ops.blueprint,
     web.pay.blueprint,
-    web.campaign_links.blueprint,
 )
 COMMANDS = (
     *web.cli.COMMANDS,

@@ -63,6 +63,10 @@ def put(
     """Set or replace the merchant of an account. Raises `Invalid`, and `Conflict` for another merchant number while
     transfers of the present one are under way: under the new number their bills would look as if they did not exist.
     """
+    # Forms send CRLF, as files from Windows have it; with it the library of WeChat Pay reads no key.
+    private_key, public_key = (
+        "\n".join(pem.splitlines()) + "\n" for pem in (private_key, public_key)
+    )
     checks = {
         "mch_id": _MCH_ID.fullmatch(mch_id),
         "serial_no": _SERIAL.fullmatch(serial_no),

@@ -89,6 +89,12 @@ def find(session: Session, account_id: int, token: str, now: datetime) -> Visito
     return None if row is None else Visitor(row[0].id, row[0].openid, row[1])
 
 
+def has_any(session: Session, account_id: int) -> bool:
+    """Whether anybody has been signed in to the account's pages of late: WeChat lets us ask who looks."""
+    query = select(WebSession.id).where(WebSession.account_id == account_id).limit(1)
+    return session.scalar(query) is not None
+
+
 def end(session: Session, account_id: int, token: str, now: datetime) -> bool:
     """Sign this browser out; whether it was signed in."""
     if not is_key(token):
