@@ -13,7 +13,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from domain import outbox
-from domain.db import Sql, changed, to_db, to_json
+from domain.db import Sql, changed, is_key, to_db, to_json
 from domain.errors import Invalid, NotFound
 from domain.models import Member, Notice, NoticeTemplate, Outbox
 from domain.secrets import short_digest
@@ -338,7 +338,9 @@ def set_template(
 ) -> None:
     """Choose the WeChat template of an occasion, for template messages or subscription notices. `fields`: template
     keyword → our parameter; None leaves it to jobs/notify to find what each keyword wants. Raises `Invalid` for an
-    unknown occasion, channel or parameter."""
+    unknown occasion, channel or parameter, and for what is no id of a template."""
+    if not is_key(template_id):
+        raise Invalid("a template id, please", template_id=template_id)
     if channel not in MAPPED:
         raise Invalid("no such channel", channel=channel, channels=list(MAPPED))
     if occasion not in OCCASIONS:

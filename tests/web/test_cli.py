@@ -192,6 +192,8 @@ def test_templates_of_every_occasion(runner: FlaskCliRunner, account: OpenAccoun
     ]
     assert done(runner.invoke(args=with_fields))["fields"] == {"thing1": "friend"}
     refusal(runner.invoke(args=["template", "set", "--account", "tea", "birthday", "T"]))
+    for no_id in ("模板一", "T" * 65, ""):
+        refusal(runner.invoke(args=["template", "set", "--account", "tea", "friend_joined", no_id]))
 
 
 def test_staff_with_a_password_from_a_file(

@@ -290,12 +290,10 @@ def template_set(visit: Visit, occasion: str) -> Response:
     """Choose the template, and what its keywords show; where nothing is chosen for any, we decide by label and kind."""
     occasion, (channel, _) = _known(occasion), _asked()
     written = request.form.get("template_id", "") or request.form.get("other", "")
-    template_id = written.strip()[:64]
+    template_id = written.strip()
     fields = _given()
 
     def choose(session: Session) -> None:
-        if not template_id:
-            raise Invalid("a template id, please")
         before = notices.templates_of(session, visit.account.id, channel).get(occasion)
         was = None if before is None else _noted(before)
         same = before is not None and before.template_id == template_id

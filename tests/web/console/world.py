@@ -293,10 +293,8 @@ def _fill_codes(session: Session, account: OpenAccount, now: datetime) -> dict[s
 def _fill_gateway(session: Session, merchant: Merchant, account: OpenAccount) -> None:
     """A template with a problem, a parked push, an order without a buyer, a refund without an order: all hostile."""
     now, data = merchant.context.clock.now(), merchant.context.settings.data.dir
-    notices.set_template(session, account.id, "commission_accrued", f"{SCRIPT}{OVERRIDE}")
-    notices.note_problem(
-        session, account.id, notices.TEMPLATE, f"{SCRIPT}{OVERRIDE}", f"{SCRIPT}{FORMULA}", now
-    )
+    notices.set_template(session, account.id, "commission_accrued", SCRIPT)
+    notices.note_problem(session, account.id, notices.TEMPLATE, SCRIPT, f"{SCRIPT}{FORMULA}", now)
     xml = f"<xml><MsgType><![CDATA[{SCRIPT}]]></MsgType><FromUserName><![CDATA[{OVERRIDE}]]></FromUserName></xml>"
     name = f"{now.timestamp():020.6f}-{account.id:032x}.json"
     folder = data / spooled.FOLDER / spooled.PARKED
