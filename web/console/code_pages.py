@@ -402,7 +402,7 @@ def code_change(visit: Visit, code_id: int) -> Response:
         codes.change(
             session, visit.account.id, card.scene.code, name=request.form.get("name", ""), **said_by
         )
-        if before["tag"] != said_by["tag"]:
+        if before["tag"] != said_by["tag"]:  # else everybody would be looked at for nothing
             tags.follow_code(session, visit.account.id, card.scene.code, said_by["tag"])
         _note(session, visit, code_id, "code_changed", before, _noted(card.code))
 

@@ -219,10 +219,8 @@ def tag_rule_remove(visit: Visit, rule_id: int) -> Response:
     """Forget a rule; who carries the tag by it alone loses it."""
 
     def remove(session: Session) -> None:
-        row = next(
-            (one for one in tags.rules_of(session, visit.account.id) if one.id == rule_id), None
-        )
-        if row is None:
+        row = session.get(TagRule, rule_id)
+        if row is None or row.account_id != visit.account.id:
             raise NotFound("no such rule", rule=rule_id)
         reason = _reason(visit)
         before = _noted(row)
