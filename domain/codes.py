@@ -187,10 +187,14 @@ class Answering:
     product: Product | None
 
 
+NOTHING: Final = Answering(None, None, None)
+"""Of somebody who came without a code, or by a promoter's own."""
+
+
 def answering(session: Session, account_id: int, found: Found) -> Answering:
     """What belongs to a scanned code; empty for a promoter's own."""
     if found.kind == scenes.PROMOTER and found.sku is None:
-        return Answering(None, None, None)
+        return NOTHING
     row = session.get(Code, found.scene_id)
     product = products.find(session, account_id, found.sku) if found.sku is not None else None
     if row is None:

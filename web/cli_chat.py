@@ -23,13 +23,15 @@ from domain import (
     privacy,
     replies,
     tags,
+    texts,
     uploads,
+    wordings,
 )
 from domain.accounts import OpenAccount
 from domain.bodies import Body, MediaBody, TextBody
 from domain.errors import Invalid
-from domain.menu import COMMAND_WORDS
 from domain.texts import Words, overrides_of
+from web import materials
 from web import menus as platform_menus
 from web import tags as people_tags
 from web.cli import ACTOR, account_of, account_option, form, member
@@ -321,18 +323,19 @@ def switch_reply(slug: str, number: int, state: str) -> dict[str, Any]:
 @click.option("--tapped", is_flag=True, help="TEXT is a menu key.")
 @form
 def test_reply(slug: str, text: str, tapped: bool) -> dict[str, Any]:
-    """Who would answer this text: a command, a reply, or our own fallback (both null)."""
+    """Who would answer this text: a command, a reply, or our own fallback (both null); and which others fit it."""
     trial = context().database.read(
         lambda session: replies.try_text(
-            session, accounts.get(session, slug).id, text, COMMAND_WORDS, tapped=tapped
+            session, accounts.get(session, slug).id, text, tapped=tapped
         )
     )
-    rule = trial.rule
+    rule = trial.chosen.rule
     shown = None if rule is None else {
         "id": rule.number, "kind": rule.kind, "keyword": rule.keyword, "matching": rule.matching,
         "messages": bodies.as_values(rule.messages),
     }  # fmt: skip
-    return {"command": trial.command, "reply": shown}
+    others = [one.number for one in trial.others]
+    return {"command": trial.chosen.command or None, "reply": shown, "others": others}
 
 
 media = AppGroup("media", help="The merchant's pictures, voices and videos (素材).")
@@ -361,11 +364,79 @@ def add_media(slug: str, kind: str, file: IO[bytes]) -> dict[str, Any]:
 @click.argument("number", type=int)
 @form
 def remove_media(slug: str, number: int) -> dict[str, Any]:
-    """Delete a file that no reply shows."""
-    context().database.transact(
-        lambda session: uploads.remove(session, accounts.get(session, slug).id, number)
-    )
+    """Delete a file that no reply shows, at WeChat too."""
+    materials.remove(context(), _opened(slug), number, actor=ACTOR)
     return {"removed": number}
+
+
+@media.command("permanent")
+@account_option
+@click.argument("number", type=int)
+@click.argument("state", type=click.Choice(["on", "off"]))
+@form
+def keep_media(slug: str, number: int, state: str) -> dict[str, Any]:
+    """Let WeChat keep a file for ever, or for three days at a time. Its library holds 100,000 pictures, 1,000 voices
+    and 1,000 videos."""
+    materials.set_permanent(context(), _opened(slug), number, state == "on", actor=ACTOR)
+    return {"id": number, "permanent": state == "on"}
+
+
+# --- texts ----------------------------------------------------------------------------------------------------------
+
+wording = AppGroup("text", help="Our texts in the merchant's own words (文案).")
+lang_option = click.option(
+    "--lang", default=texts.ZH_CN, show_default=True, type=click.Choice(tuple(texts.LANGUAGES))
+)
+
+
+@wording.command("list")
+@account_option
+@lang_option
+@form
+def list_wordings(slug: str, lang: str) -> dict[str, Any]:
+    """The merchant's own wordings; `unusable`: the default is said, because an upgrade made this one impossible."""
+    found = context().database.read(
+        lambda session: texts.stored(session, accounts.get(session, slug).id, lang)
+    )
+    return {
+        "texts": [
+            {"key": key, "body": body, "default": texts.Words(lang=lang).template(key) if key in texts.TEXTS else None,
+             "unusable": not texts.is_usable(key, body)}
+            for key, body in sorted(found.items())
+        ]
+    }  # fmt: skip
+
+
+@wording.command("set")
+@account_option
+@lang_option
+@click.argument("key")
+@click.argument("body")
+@form
+def set_wording(slug: str, lang: str, key: str, body: str) -> dict[str, Any]:
+    """Say BODY instead of our text KEY; `missing` are placeholders of ours that it leaves out."""
+    _change_wording(slug, lang, key, body)
+    return {"key": key, "missing": texts.missing(key, body)}
+
+
+@wording.command("reset")
+@account_option
+@lang_option
+@click.argument("key")
+@form
+def reset_wording(slug: str, lang: str, key: str) -> dict[str, Any]:
+    """Say our text KEY again."""
+    _change_wording(slug, lang, key, None)
+    return {"key": key}
+
+
+def _change_wording(slug: str, lang: str, key: str, body: str | None) -> None:
+    now = context().clock.now()
+    context().database.transact(
+        lambda session: wordings.change(
+            session, accounts.get(session, slug).id, lang, key, body, actor=ACTOR, now=now
+        )
+    )
 
 
 # --- followers ------------------------------------------------------------------------------------------------------
@@ -580,5 +651,5 @@ def export_member(slug: str, openid: str) -> dict[str, Any]:
     return context().database.transact(read)
 
 
-COMMANDS: Final = (menu, reply, media, crowd, label, ban)
+COMMANDS: Final = (menu, reply, media, wording, crowd, label, ban)
 """What app.py adds to `flask`; `member export` joins the group of web/cli.py."""

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import mysql
 from migrations.types import ascii_key, instant
 
 revision = "0012"
-down_revision = "0010"
+down_revision = "0011"
 
 
 def upgrade() -> None:

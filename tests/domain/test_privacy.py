@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 from sqlalchemy import LargeBinary, String, Text, select
@@ -152,3 +153,7 @@ def test_who_asks_gets_everything_of_theirs_and_nothing_of_others(world: World) 
         for row in rows
         if "member_id" in row
     } == {member_id}
+    pieces = world.database.read(
+        lambda s: "".join(privacy.export_pieces(s, keyring, world.account.id, member_id, NOW))
+    )
+    assert json.loads(pieces) == found

@@ -40,16 +40,13 @@ def owner(console: Console, account: OpenAccount) -> Browser:
 
 
 @pytest.fixture
-def connected(
-    merchant: Merchant, account: OpenAccount, shared_simulator: Simulator
-) -> Generator[Browser]:
+def connected(merchant: Merchant, account: OpenAccount, simulator: Simulator) -> Generator[Browser]:
     """Somebody who owns the account, whose WeChat is the simulator."""
-    shared_simulator.post("/_sim/reset")
-    shared_simulator.post(
+    simulator.post(
         "/_sim/accounts", app_id=account.app_id, secret="secret", token="token1", aes_key="a" * 43, gh_id="gh_tea",
         name="tea", mode="safe", callback_url="http://127.0.0.1:9/wechat/tea",
     )  # fmt: skip
-    url = shared_simulator.url
+    url = simulator.url
     hosts = WeChatSection(api_base=url, mp_base=url, open_base=url)
     settings = merchant.context.settings.model_copy(update={"wechat": hosts})
     context = replace(merchant.context, settings=settings, _clients={})

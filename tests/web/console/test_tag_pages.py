@@ -113,10 +113,10 @@ def test_tags_are_made_renamed_and_deleted_at_wechat(console: Console, connected
 
 
 def test_somebody_is_kept_out_by_code_and_let_in_again(
-    console: Console, connected: Browser, account: OpenAccount, shared_simulator: Simulator
+    console: Console, connected: Browser, account: OpenAccount, simulator: Simulator
 ) -> None:
-    openid = shared_simulator.post("/_sim/users", name="甲")["openids"][account.app_id]
-    shared_simulator.post("/_sim/follow", user=openid, wait=False)
+    openid = simulator.post("/_sim/users", name="甲")["openids"][account.app_id]
+    simulator.post("/_sim/follow", user=openid, wait=False)
     console.merchant.follow(account, openid)
     member = console.merchant.database.read(lambda s: members.get(s, account.id, openid))
     connected.post(f"{BLACKLIST}/add", who=member.code)

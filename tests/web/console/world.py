@@ -33,13 +33,17 @@ from domain import (
     poster_templates,
     products,
     reconciliations,
+    replies,
     scenes,
     staff,
     tags,
     tasks,
+    texts,
+    uploads,
     webhooks,
 )
 from domain.accounts import OpenAccount
+from domain.bodies import Article, Body, MediaBody, NewsBody, TextBody
 from domain.designs import BUILT_IN, INVITE
 from domain.models import (
     ApiKey,
@@ -143,6 +147,7 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
         session, account.id, menus.parse({"buttons": [button]}),
         after=0, actor=SCRIPT, now=now, note=OVERRIDE,
     )  # fmt: skip
+    answer, picture = _talk(session, account, now)
     outbox.put_once(
         session,
         outbox.Message(
@@ -202,10 +207,30 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
         "withdrawal_id": asked.id,
         "campaign_id": made.id,
         "picture": "a.png",
+        "reply_id": answer,
+        "media_id": picture,
         "outbox_id": message.id,
         "webhook_id": hook.id,
         "api_key_id": key_id,
     }
+
+
+def _talk(session: Session, account: OpenAccount, now: Any) -> tuple[int, int]:
+    """What the merchant says in the chat, in the words of somebody who means harm: a reply and the file it shows."""
+    picture = uploads.add(
+        session, account.id, kind="image", name=f"{SCRIPT}{OVERRIDE}.png", content=PNG + account.slug.encode(),
+        actor=SCRIPT, now=now,
+    )  # fmt: skip
+    card = NewsBody((Article(f"{SCRIPT}{OVERRIDE}", FORMULA, f"https://x.example/{SCRIPT}", ""),))
+    said: list[Body] = [
+        TextBody(f"{SCRIPT}{OVERRIDE}{FORMULA}"),
+        MediaBody("image", picture.id),
+        card,
+    ]
+    row = replies.put(session, account.id, FORMULA, said, variants={"en": [TextBody(SCRIPT)]})
+    replies.put(session, account.id, "", said[:1], kind=replies.SUBSCRIBE)
+    texts.set_override(session, account.id, "follow.welcome", f"{SCRIPT}{OVERRIDE}{FORMULA}")
+    return row.id, picture.id
 
 
 def _fill_codes(session: Session, account: OpenAccount, now: datetime) -> dict[str, Any]:
