@@ -16,10 +16,10 @@ from typing import Any, Final
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from domain import members
-from domain.db import Sql, changed, is_key, to_db
+from domain import members, scenes
+from domain.db import Sql, is_key, to_db
 from domain.errors import Conflict, Invalid, NotFound
-from domain.models import Account, Blacklisted, MemberTag, Sweep, Tag, TagRule
+from domain.models import Account, Blacklisted, Code, MemberTag, Sweep, Tag, TagRule
 
 GRADE: Final = "grade"
 BOUGHT: Final = "bought"
@@ -47,14 +47,7 @@ TASK_ALL: Final = "tags-all"
 def put_rule(session: Session, account_id: int, attribute: str, value: str, name: str) -> TagRule:
     """From now on members with this value carry the tag of this name. Raises `Invalid`; all are looked at again."""
     name = name.strip()
-    if attribute not in ATTRIBUTES or not is_key(value):
-        raise Invalid("no such attribute", attribute=attribute, value=value[:64])
-    if attribute == BOUGHT and value not in {"yes", "no"}:
-        raise Invalid("bought is yes or no", value=value)
-    if attribute == DEPTH and value not in {"1", "2", "3"}:
-        raise Invalid("depth is 1, 2 or 3", value=value)
-    if not 1 <= len(name) <= NAME_LENGTH:
-        raise Invalid(f"a tag's name has 1 to {NAME_LENGTH} characters", name=name[:190])
+    _check_rule(attribute, value, name)
     rules = rules_of(session, account_id)
     row = next((each for each in rules if (each.attribute, each.value) == (attribute, value)), None)
     if len({each.name for each in rules if each is not row} | {name}) > TAGS:
@@ -65,15 +58,39 @@ def put_rule(session: Session, account_id: int, attribute: str, value: str, name
     elif row.name != name:
         row.name, row.tag_id = name, None
     session.flush()
+    if attribute == CHANNEL:
+        _note_on_code(session, account_id, value, name)
     look_at_all(session, account_id)
     return row
 
 
+def _check_rule(attribute: str, value: str, name: str) -> None:
+    if attribute not in ATTRIBUTES or not is_key(value):
+        raise Invalid("no such attribute", attribute=attribute, value=value[:64])
+    if attribute == BOUGHT and value not in {"yes", "no"}:
+        raise Invalid("bought is yes or no", value=value)
+    if attribute == DEPTH and value not in {"1", "2", "3"}:
+        raise Invalid("depth is 1, 2 or 3", value=value)
+    if not 1 <= len(name) <= NAME_LENGTH:
+        raise Invalid(f"a tag's name has 1 to {NAME_LENGTH} characters", name=name[:190])
+
+
+def _note_on_code(session: Session, account_id: int, scene_code: str, name: str | None) -> None:
+    """A channel's rule is what its code shows as its tag."""
+    scene = scenes.find(session, account_id, scene_code)
+    if scene is not None:
+        session.execute(update(Code).where(Code.scene_id == scene.id).values(tag=name))
+
+
 def remove_rule(session: Session, account_id: int, rule_id: int) -> None:
     """Forget a rule, or `NotFound`. Whoever carries its tag by it alone loses it at the next look."""
-    query = delete(TagRule).where(TagRule.account_id == account_id, TagRule.id == rule_id)
-    if not changed(session.execute(query)):
+    row = session.get(TagRule, rule_id)
+    if row is None or row.account_id != account_id:
         raise NotFound("no such rule", rule=rule_id)
+    session.delete(row)
+    session.flush()
+    if row.attribute == CHANNEL:
+        _note_on_code(session, account_id, row.value, None)
     look_at_all(session, account_id)
 
 
@@ -367,10 +384,9 @@ _COUNT_WAITING = Sql(
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the tags of an account are: members looked at in the walk that runs (`looked_to` is the last one's id),
-    when the last walk ended, and how many tags wait to be told to WeChat or were refused, up to `MOST_COUNTED`."""
+    """How far the tags of an account are: when every member was looked at, None while that goes on, and how many tags
+    wait to be told to WeChat or were refused, up to `MOST_COUNTED`."""
 
-    looked_to: int
     looked_at: datetime | None
     waiting: int
     refused: int
@@ -387,8 +403,7 @@ def progress(session: Session, account_id: int) -> Progress:
         for state in ("add", "remove", "refused")
     }
     return Progress(
-        place.after_id if place is not None else 0, place.finished_at if place is not None else None,
-        count["add"] + count["remove"], count["refused"],
+        None if place is None else place.finished_at, count["add"] + count["remove"], count["refused"]
     )  # fmt: skip
 
 
@@ -458,10 +473,13 @@ def check_people(openids: Sequence[str], most: int) -> None:
 
 
 def rename(session: Session, account_id: int, tag_id: int, name: str) -> None:
-    """A tag was renamed in WeChat: the rules that mean it follow."""
+    """A tag was renamed in WeChat: the rules that mean it follow, and the codes."""
     for model in (Tag, TagRule):
         session.execute(
             update(model)
             .where(model.account_id == account_id, model.tag_id == tag_id)
             .values(name=name)
         )
+    for rule in rules_of(session, account_id):
+        if rule.tag_id == tag_id and rule.attribute == CHANNEL:
+            _note_on_code(session, account_id, rule.value, name)

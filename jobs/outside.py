@@ -28,6 +28,10 @@ class Unreachable(Exception):
     """No answer: the message says why, without the address's path or query."""
 
 
+class Declined(Unreachable):
+    """An answer that will be the same next time: there is no such thing, or it is too long."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answered:
     """The status of an answer, and how long it took in milliseconds."""
@@ -66,7 +70,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, private: bool) ->
 
 def get(url: str, *, most_bytes: int, private: bool) -> bytes:
     """What stands at an address, when it answers 200 with at most `most_bytes`. `private` as for `post`. Raises
-    `Unreachable`."""
+    `Unreachable`, `Declined`."""
     parts = urlsplit(url)
     address = _resolve(parts, private)
     with _pool(parts, address) as pool:
@@ -80,9 +84,10 @@ def get(url: str, *, most_bytes: int, private: bool) -> bytes:
         except HTTPError as error:
             raise Unreachable(type(error).__name__) from error
     if answer.status != 200:
-        raise Unreachable(f"answered {answer.status}")
+        kind = Declined if 400 <= answer.status < 500 else Unreachable
+        raise kind(f"answered {answer.status}")
     if len(content) > most_bytes:
-        raise Unreachable("the answer is too long")
+        raise Declined("the answer is too long")
     return content
 
 

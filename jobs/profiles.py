@@ -65,10 +65,10 @@ def _take_picture(process: Process, member_id: int, address: str) -> Done:
     try:
         content = outside.get(address, most_bytes=MOST_BYTES, private=private)
         upload = clean_upload(content, avatars.LARGEST)
+    except (outside.Declined, Invalid):
+        return Done(delivery=NO_PICTURE)
     except outside.Unreachable as error:
         raise Retryable(f"the picture: {error}") from error
-    except Invalid:
-        return Done(delivery=NO_PICTURE)
     now = context.clock.now()
     kept = context.database.transact(lambda session: avatars.keep(session, member_id, upload, now))
     return Done(delivery=None if kept else LEFT)

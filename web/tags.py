@@ -7,6 +7,7 @@ https://developers.weixin.qq.com/doc/service/api/usermanage/tag/api_createtag
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy.orm import Session
@@ -42,11 +43,11 @@ def create(context: Context, account: OpenAccount, name: str, *, actor: str) -> 
 def rename(context: Context, account: OpenAccount, tag_id: int, name: str, *, actor: str) -> None:
     """Give a tag another name; rules that give it follow."""
     wanted = _checked(name)
-    before = {each.tag_id: each.name for each in context.database.read(_known(account))}
+    before = _name_of(context, account, tag_id)
     platform.rename_tag(context.platform(account), tag_id, wanted)
     context.database.transact(lambda session: tags.rename(session, account.id, tag_id, wanted))
     _note(
-        context, account, actor, "tag_renamed", tag_id, {"name": before.get(tag_id)}, {"name": wanted}
+        context, account, actor, "tag_renamed", tag_id, {"name": before}, {"name": wanted}
     )  # fmt: skip
 
 
@@ -55,16 +56,17 @@ def delete(context: Context, account: OpenAccount, tag_id: int, *, actor: str, r
     rules = context.database.read(lambda session: tags.rules_of(session, account.id))
     if any(rule.tag_id == tag_id for rule in rules):
         raise Conflict("a rule gives this tag: remove the rule first", tag_id=tag_id)
-    before = {each.tag_id: each.name for each in context.database.read(_known(account))}
+    before = _name_of(context, account, tag_id)
     platform.delete_tag(context.platform(account), tag_id)
     _note(
-        context, account, actor, "tag_deleted", tag_id, {"name": before.get(tag_id)}, {"reason": reason}
+        context, account, actor, "tag_deleted", tag_id, {"name": before}, {"reason": reason}
     )  # fmt: skip
     read(context, account)
 
 
-def _known(account: OpenAccount) -> Any:
-    return lambda session: tags.tags_of(session, account.id)
+def _name_of(context: Context, account: OpenAccount, tag_id: int) -> str | None:
+    known = context.database.read(lambda session: tags.tags_of(session, account.id))
+    return next((each.name for each in known if each.tag_id == tag_id), None)
 
 
 def _checked(name: str) -> str:
@@ -139,7 +141,7 @@ def let_in(
 
 
 def _note_ban(
-    session: Session, account_id: int, actor: str, action: str, openids: Sequence[str], reason: str, now: Any
+    session: Session, account_id: int, actor: str, action: str, openids: Sequence[str], reason: str, now: datetime
 ) -> None:  # fmt: skip
     audit.record(
         session, account_id, actor=actor, action=action, subject="blacklist",

@@ -179,7 +179,10 @@ def test_the_tag_of_a_code_is_what_its_followers_carry(world: World) -> None:
     world.do(lambda s: tags.follow_code(s, account_id, card.scene.code, "橱窗客人"))
     world.do(lambda s: tags.read_back(s, account_id, [(100, "橱窗客人", 0)], world.now))
     assert world.do(look) == {100}
+    world.do(lambda s: tags.rename(s, account_id, 100, "门口客人"))
+    assert world.look(lambda s: s.get_one(Code, card.scene.id)).tag == "门口客人"
     world.do(lambda s: tags.follow_code(s, account_id, card.scene.code, None))
+    assert world.look(lambda s: s.get_one(Code, card.scene.id)).tag is None
     assert world.do(look) == set(), "nobody told WeChat yet, so it is forgotten"
 
 

@@ -138,7 +138,7 @@ def test_picture_that_comes_after_the_person_left_is_not_kept_and_leaving_erases
 
 def test_what_is_no_picture_leaves_the_letter(shop: Shop, process: Process) -> None:
     member = shop.follower("大明")
-    for key, path in (("a", "/_sim/users"), ("b", "/_sim/avatars/大明")):
+    for key, path in (("a", "/_sim/users"), ("b", "/_sim/avatars/大明"), ("c", "/nothing")):
         consent(shop, member, shop.simulator.url + path, key)
     for address in ("ftp://x/1", "", "https://x/" + "a" * 2000):
         consent(shop, member, address, "never asked")

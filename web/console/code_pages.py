@@ -33,6 +33,7 @@ from web.console.navigation import MESSAGES, Menu
 from web.console.refusals import explain, said
 from web.console.states import STATES, choices, state
 from web.console.visit import Answer, Visit, page
+from web.console.wechat_words import retold
 from web.pages import t
 
 SPANS: Final = (7, 30, 90)
@@ -258,7 +259,7 @@ def code(visit: Visit, code_id: int) -> Answer:
     return render_template(
         "console/code.html", shown=shown, kind=state("scene", shown.scene.kind), spans=SPANS, days=days_asked(),
         totals=_totals(shown.days), figures=FIGURES, charts=_charts(visit, shown.days), pool=pool,
-        left=max(0, pool - shown.granted), lapsed=shown.lapsed(visit.now), done=DONE, why=_why,
+        left=max(0, pool - shown.granted), lapsed=shown.lapsed(visit.now), done=DONE, why=_why, retold=retold,
         tags=visit.read(lambda session: tags.tags_of(session, visit.account.id)),
     )  # fmt: skip
 
@@ -402,7 +403,7 @@ def code_change(visit: Visit, code_id: int) -> Response:
         codes.change(
             session, visit.account.id, card.scene.code, name=request.form.get("name", ""), **said_by
         )
-        if before["tag"] != said_by["tag"]:
+        if before["tag"] != said_by["tag"]:  # else everybody would be looked at for nothing
             tags.follow_code(session, visit.account.id, card.scene.code, said_by["tag"])
         _note(session, visit, code_id, "code_changed", before, _noted(card.code))
 

@@ -170,7 +170,7 @@ def poster(visit: Visit, template_id: int) -> Answer:
     )
     totals = {name: sum(getattr(one, name) for one in rows) for name, _ in FIGURES}
     return render_template(
-        "console/poster.html", row=row, chart=chart, series=[one.title for one in lines], totals=totals,
+        "console/poster.html", row=row, chart=chart, any=bool(rows), series=[one.title for one in lines], totals=totals,
         figures=FIGURES, spans=SPANS, days=days_asked(), purpose=PURPOSES[row.purpose],
         size=json.loads(row.design).get("size", [750, 1334]),
     )  # fmt: skip

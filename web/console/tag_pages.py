@@ -21,6 +21,7 @@ from web.console.navigation import MESSAGES, PEOPLE, Menu
 from web.console.refusals import explain
 from web.console.states import STATES, state
 from web.console.visit import Answer, Visit, page
+from web.console.wechat_words import retold
 from web.pages import t
 from wechat.tags import SYSTEM_TAGS
 
@@ -98,7 +99,7 @@ def _look(session: Session, visit: Visit) -> dict[str, Any]:
         "progress": tags.progress(session, account_id), "most": tags.MOST_COUNTED,
         "given": {rule.tag_id for rule in rules}, "word": lambda rule: _word(values, rule),
         "refused": [
-            (people[one], name_of(people[one]), names.get(tag_id, f"#{tag_id}"), why)
+            (people[one], name_of(people[one]), names.get(tag_id, f"#{tag_id}"), retold(why))
             for one, tag_id, why in refused if one in people
         ],
     }  # fmt: skip
@@ -219,10 +220,8 @@ def tag_rule_remove(visit: Visit, rule_id: int) -> Response:
     """Forget a rule; who carries the tag by it alone loses it."""
 
     def remove(session: Session) -> None:
-        row = next(
-            (one for one in tags.rules_of(session, visit.account.id) if one.id == rule_id), None
-        )
-        if row is None:
+        row = session.get(TagRule, rule_id)
+        if row is None or row.account_id != visit.account.id:
             raise NotFound("no such rule", rule=rule_id)
         reason = _reason(visit)
         before = _noted(row)
@@ -331,7 +330,7 @@ def follower_sync(visit: Visit) -> Answer:
     part = "X-Fragment" in request.headers
     return render_template(
         "console/followers_part.html" if part else "console/followers.html", row=row,
-        badge=None if row is None else state("sync", row.state), open=_is_open(row),
+        badge=None if row is None else state("sync", row.state), open=_is_open(row), retold=retold,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from wechat import explained as meanings
 from wechat.errors import QuotaExceeded, Retryable, WeChatError
 
 _IP: Final = re.compile(r"invalid ip\s+([0-9a-fA-F:.]+)")
+_CODE: Final = re.compile(r"(?<!\d)(\d{5})(?!\d)")
 _WHERE: Final = "微信公众平台（或微信开发者平台）› 设置与开发 › 开发接口管理 › 基本配置"
 
 EXPLAINED: Final = {
@@ -108,6 +109,15 @@ def explained(error: WeChatError) -> str:
             )
         )
     return str(Both(f"没有成功：{error}", f"Failed: {error}"))
+
+
+def retold(noted: str) -> str:
+    """What a row noted of a failure, in words when it names one of WeChat's codes that we know."""
+    found = _CODE.search(noted)
+    code = int(found[1]) if found is not None else None
+    if code is None or not (code in EXPLAINED or meanings.explained(code)):
+        return noted
+    return explained(WeChatError("", errcode=code))
 
 
 WHERE: Final = Both(_WHERE, "WeChat's pages › Settings and development › Basic configuration")

@@ -205,7 +205,7 @@ def test_lapsed_code_is_told_and_asked_for_again(
         update(Outbox).where(Outbox.topic == "code").values(state="dead", last_error="48001 no")
     )
     do(lambda session: session.execute(refuse))
-    assert "48001 no" in owner.get(path).text
+    assert "这个公众号没有此接口的权限" in owner.get(path).text
     keys = do(lambda s: s.scalars(select(Outbox.dedupe_key).where(Outbox.topic == "code")).all())
     assert len(keys) == 2
 
