@@ -232,12 +232,13 @@ def test_welcome_is_written_shown_to_three_people_and_taken_back(
 def test_welcome_page_names_codes_with_an_answer_of_their_own(
     console: Console, owner: Browser, account: OpenAccount
 ) -> None:
-    console.merchant.database.transact(
+    made = console.merchant.database.transact(
         lambda s: codes.add(s, account.id, name="门店海报", reply="到店有礼", now=console.now)
     )
     html = owner.get("/console/tea/welcome").text
     assert "门店海报" in html
     assert "到店有礼" in html
+    assert f"/console/tea/codes/{made.scene.id}" in html
 
 
 # --- trying ---------------------------------------------------------------------------------------------------------
