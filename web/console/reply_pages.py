@@ -136,7 +136,7 @@ class Look:
     addresses: Mapping[int, str] = field(default_factory=dict)
 
 
-def mark_of(row: Reply | None) -> str:
+def _mark_of(row: Reply | None) -> str:
     """Tells whether a reply is still what the form was made from."""
     if row is None:
         return ""
@@ -153,7 +153,7 @@ def _form(visit: Visit, row: Reply | None, given: Mapping[str, str], look: Look)
 
 
 def _was(row: Reply | None) -> str:
-    return request.form["was"] if "was" in request.form else mark_of(row)
+    return request.form["was"] if "was" in request.form else _mark_of(row)
 
 
 def _looked(visit: Visit, written: Written) -> Look:
@@ -221,7 +221,7 @@ def _keep(session: Session, visit: Visit, row: Reply | None, written: Written) -
     before = None
     if row is not None:
         row = replies.get(session, visit.account.id, row.id, lock=True)
-        if request.form.get("was", "") != mark_of(row):
+        if request.form.get("was", "") != _mark_of(row):
             raise Conflict("somebody changed it meanwhile", reply=row.id)
         before = replies.as_value(row)
     written.keep_files(session, visit)

@@ -35,7 +35,7 @@ WAYS: Final = {
 }
 FRIEND: Final = "friend"
 CODES_SHOWN: Final = 100
-_HELP: Final = {
+HELP: Final = {
     "我的团队": "team", "我的收益": "earnings", "明细": "commissions", "为什么": "why", "提现进度": "withdrawals",
     "提现": "withdraw", "实名": "real_name", "排行": "ranking", "我的海报": "poster", "商品海报": "product_poster",
     "邀请码": "invitation", "昵称": "nickname", "申请推广": "apply", "申诉": "dispute", "退订": "mute",
@@ -62,11 +62,11 @@ class Tried:
     addresses: Mapping[int, str] = field(default_factory=dict)
 
 
-@page("/replies/try", allow=Permission.CHAT_READ)
+@page("/replies/try", allow=Permission.CHAT_READ, methods=("GET", "POST"))
 def reply_trial(visit: Visit) -> Answer:
-    """Somebody says or does something: what would they read?"""
+    """Somebody says or does something: what would they read? The form is posted, so that its token is in no address."""
     return render_template(
-        "console/reply_trial.html", **visit.read(lambda s: _tried(s, visit, request.args))
+        "console/reply_trial.html", **visit.read(lambda s: _tried(s, visit, request.values))
     )
 
 
@@ -141,7 +141,7 @@ def _it(chinese: str, english: str, rule: Rule | None = None) -> Step:
 
 
 def _of_command(chosen: replies.Chosen, words: Words) -> Step:
-    name, argument, about = chosen.command, "", words(f"help.{_HELP[chosen.command]}")
+    name, argument, about = chosen.command, "", words(f"help.{HELP[chosen.command]}")
     if chosen.argument:
         argument = t(f"，后面带着「{chosen.argument}」", f", with “{chosen.argument}”")
     return _it(

@@ -47,9 +47,7 @@ GROUPS: Final = {
     "notice": (Both("通知", "Notices"), ("notice", "title", "status", "friend")),
     "h5": (Both("手机网页", "Phone pages"), ("h5",)),
 }  # fmt: skip
-"""By group: its name, and the beginnings of its texts' keys."""
-NOT_THEIRS: Final = frozenset({"wechat", "menu", "warning"})
-"""Texts for staff."""
+"""By group: its name, and the beginnings of its texts' keys. Texts for staff are in none."""
 SAMPLES: Final = {
     "account": "榕树茶铺", "amount": "12.80", "answer": "已核实", "available": "86.40", "base": "128.00",
     "code": "ABC1234", "contact": "客服微信 banyan", "count": "3", "date": "2026-06-01", "friend": "小明",

@@ -14,7 +14,10 @@ from domain.accounts import OpenAccount
 from domain.bodies import Article, MediaBody, NewsBody, TextBody
 from domain.models import Audit, Reply, ReplyMedia, TextOverride
 from domain.replies import Rule
+from domain.spoken import SPOKEN
 from tests.web.console.browser import Browser, Console
+from web.console.reply_trial import HELP
+from web.console.wordings import group_of
 
 REPLIES = "/console/tea/replies"
 PNG = b"\x89PNG\r\n\x1a\n1"
@@ -229,12 +232,13 @@ def test_welcome_is_written_shown_to_three_people_and_taken_back(
 def test_welcome_page_names_codes_with_an_answer_of_their_own(
     console: Console, owner: Browser, account: OpenAccount
 ) -> None:
-    console.merchant.database.transact(
+    made = console.merchant.database.transact(
         lambda s: codes.add(s, account.id, name="门店海报", reply="到店有礼", now=console.now)
     )
     html = owner.get("/console/tea/welcome").text
     assert "门店海报" in html
     assert "到店有礼" in html
+    assert f"/console/tea/codes/{made.scene.id}" in html
 
 
 # --- trying ---------------------------------------------------------------------------------------------------------
@@ -281,17 +285,14 @@ def test_box_follows_by_a_code_and_writes_nothing(
     assert "到店有礼" in tried(owner, how="follow", came=made.scene.code)
     assert "小红 邀请了您" in tried(owner, how="follow", came="friend")
     assert "没有写欢迎语：说默认的" in tried(owner, how="follow")
-    live = owner.post(f"{REPLIES}/try/look", how="say", text="x")
-    assert "没有对上的回复" in live.text
+    for path in (f"{REPLIES}/try/look", f"{REPLIES}/try"):
+        assert "没有对上的回复" in owner.post(path, how="say", text="x").text
     assert console.merchant.database.read(lambda s: s.scalars(select(Audit.id)).all()) == before
 
 
 def test_every_command_has_its_line_in_the_box() -> None:
-    from domain.spoken import SPOKEN
-    from web.console.reply_trial import _HELP
-
-    assert set(_HELP) == {one.name for one in SPOKEN}
-    assert {f"help.{one}" for one in _HELP.values()} <= set(texts.TEXTS)
+    assert set(HELP) == {one.name for one in SPOKEN}
+    assert {f"help.{one}" for one in HELP.values()} <= set(texts.TEXTS)
 
 
 def test_pages_are_in_english_too(console: Console, owner: Browser, account: OpenAccount) -> None:
@@ -408,7 +409,5 @@ def test_texts_for_staff_are_not_offered(console: Console, owner: Browser) -> No
 
 
 def test_every_text_of_the_merchant_is_in_a_group() -> None:
-    from web.console.wordings import NOT_THEIRS, group_of
-
     left = {key.partition(".")[0] for key in texts.TEXTS if not group_of(key)}
-    assert left == NOT_THEIRS
+    assert left == {"wechat", "menu", "warning"}, "those are for staff"
