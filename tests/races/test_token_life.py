@@ -180,6 +180,7 @@ def test_tokens_of_four_processes_are_refreshed_one_at_a_time_and_no_call_is_los
     assert figures["most_at_once"] == 1
     assert figures["open"] == 0
     assert figures["taken"] == figures["asked"]
+    assert figures["taken_twice"] == 0
     assert figures["refused_calls"] > 0
     assert figures["busiest_day"] <= TOKEN_CALLS_PER_DAY
     assert figures["forced"] > 0
