@@ -165,10 +165,11 @@ class PlatformClient(WeChatClient):
             figures = self.post(_QUOTA_PATH, data={"cgi_path": path}).get("quota")
         except WeChatError:
             return  # then our own figure stands
-        if isinstance(figures, dict):
-            self.quota.learn(
-                path, int(figures.get("daily_limit") or 0), int(figures.get("used") or 0)
-            )
+        try:
+            limit, used = (int(figures.get(name) or 0) for name in ("daily_limit", "used"))
+        except (AttributeError, TypeError, ValueError):
+            return  # the same: no figures, or none that can be read
+        self.quota.learn(path, limit, used)
 
     def _handle_result(
         self,

@@ -28,11 +28,14 @@ from wechat.tokens import lifetime_seconds
 
 PATH: Final = "/cgi-bin/ticket/getticket"
 LOCK_SECONDS: Final = 15
-WAIT_SECONDS: Final = 10.0
+WAIT_SECONDS: Final = 16.0
+"""Longer than a lock that nobody gives back."""
 POLL_SECONDS: Final = 0.05
 SILENCE_SECONDS: Final = 1.0
 """A failure is everybody's answer for so long: a page that needs a ticket may be opened by thousands at once."""
 EXTENSION_SECONDS: Final = 30.0
+BORROWED_SECONDS: Final = 1.0
+"""How long the old one is used before it is looked whether another process has the next."""
 
 _RELEASE: Final = (
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
@@ -82,8 +85,11 @@ class TicketService:
         self._failure: tuple[float, WeChatError] | None = None
 
     def current(self) -> Ticket:
-        """The ticket to sign with now; asks WeChat only when nobody holds a fresh one."""
+        """The ticket to sign with now; asks WeChat only when nobody holds a fresh one. While another thread or process
+        asks, one that has not ended serves on."""
         ticket = self._fresh(self._memory)
+        if ticket is None and self._lock.locked():
+            ticket = self._old_one()
         return ticket if ticket is not None else self._renewed(time.monotonic())
 
     def _renewed(self, came_at: float) -> Ticket:
@@ -115,12 +121,12 @@ class TicketService:
             return None
         return ticket
 
-    def _old_one(self) -> Ticket | None:
-        """The one we have, a little longer, while WeChat cannot give another."""
+    def _old_one(self, seconds: float = EXTENSION_SECONDS) -> Ticket | None:
+        """The one we have, so much longer, while there is no other."""
         now, ticket = self._clock().timestamp(), self._memory
         if ticket is None or now >= ticket.expires_at:
             return None
-        until = min(now + EXTENSION_SECONDS, ticket.expires_at)
+        until = min(now + seconds, ticket.expires_at)
         return Ticket(ticket.value, until, ticket.expires_at)
 
     def _fetched_alone(self) -> Ticket:
@@ -130,6 +136,9 @@ class TicketService:
         while not self._shared.ask(
             lambda client: client.set(key, owner, nx=True, ex=LOCK_SECONDS), True
         ):
+            old = self._old_one(BORROWED_SECONDS)
+            if old is not None:
+                return old
             if time.monotonic() >= give_up_at:
                 break
             time.sleep(POLL_SECONDS)

@@ -53,6 +53,9 @@ CONFIRMED_FOR_SECONDS = (
     3600.0  # also an account with a call every half hour notices that WeChat insists
 )
 EXTENSION_SECONDS = 30.0
+BORROWED_SECONDS = (
+    1.0  # how long the old one is used before it is looked whether another process has the next
+)
 SILENCE_AFTER_ACCOUNT_ERROR = 10.0
 SILENCE_AFTER_OTHER_ERROR = 1.0
 
@@ -138,11 +141,14 @@ class TokenService:
         self._forced_locally: list[float] = []
 
     def current(self) -> Token:
-        """The token to use now; asks WeChat only when nobody here holds a fresh one."""
-        token = self._memory
-        if token is not None and self._clock().timestamp() < token.fresh_until:
-            return token
-        return self._renewed(None)
+        """The token to use now; asks WeChat only when nobody here holds a fresh one. While another
+        thread or process asks, one that is past half of its life serves on: a platform that hangs
+        holds up one call, not all.
+        """
+        token, now = self._memory, self._clock().timestamp()
+        if token is None or now >= token.expires_at:
+            return self._renewed(None)
+        return token if now < token.fresh_until or self._lock.locked() else self._renewed(None)
 
     def seconds_left(self) -> float | None:
         """Until the token that all processes share ends; None when there is none. Asks WeChat for nothing."""
@@ -183,15 +189,14 @@ class TokenService:
         """The token we have, a little longer, when WeChat cannot give a new one and has not refused
         this one.
         """
+        return self._good_for(EXTENSION_SECONDS, refused) if isinstance(error, Retryable) else None
+
+    def _good_for(self, seconds: float, refused: Token | None) -> Token | None:
+        """The token we have, for so long without asking again; None when it has ended or was refused."""
         now, token = self._clock().timestamp(), self._memory
-        if (
-            refused is not None
-            or token is None
-            or now >= token.expires_at
-            or not isinstance(error, Retryable)
-        ):
+        if refused is not None or token is None or now >= token.expires_at:
             return None
-        return replace(token, fresh_until=min(now + EXTENSION_SECONDS, token.expires_at))
+        return replace(token, fresh_until=min(now + seconds, token.expires_at))
 
     def _raise_recent_failure(self, came_at: float) -> None:
         """A failure that happened while this thread was waiting for the lock, or a moment ago, is
@@ -221,6 +226,9 @@ class TokenService:
         owner = secrets.token_hex(8)
         give_up_at = time.monotonic() + WAIT_SECONDS
         while not self._lock_for_all(owner) and time.monotonic() < give_up_at:
+            old = self._good_for(BORROWED_SECONDS, refused)
+            if old is not None:
+                return old
             time.sleep(POLL_SECONDS)
             token = self._usable(self._stored(), refused)
             if token is not None:

@@ -16,12 +16,26 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import MaxRetryError
 
-from wechat.errors import OutcomeUnknown, Refused, Retryable, WeChatError, redacted
+from wechat.errors import (
+    AccountMisconfigured,
+    OutcomeUnknown,
+    Refused,
+    Retryable,
+    WeChatError,
+    redacted,
+)
 
 Timeout = tuple[float, float]
 
 TIMEOUT: Timeout = (3.0, 8.0)
 POOL_SIZE = 100
+
+
+_BARRED = (
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
+)
 
 
 class ForeignHostError(WeChatError):
@@ -130,6 +144,9 @@ def _transport_failure(
 
 def _status_failure(response: requests.Response, request: requests.PreparedRequest) -> WeChatError:
     status = response.status_code
+    if status in _BARRED:
+        # WeChat itself answers 200: a proxy or a firewall on the way keeps us out, whatever is sent.
+        return AccountMisconfigured(f"HTTP {status}", path=_path(request))
     if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in (
         HTTPStatus.REQUEST_TIMEOUT,
         HTTPStatus.TOO_MANY_REQUESTS,

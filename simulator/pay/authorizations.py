@@ -76,11 +76,12 @@ def transfer_and_ask(call: PayCall) -> dict[str, Any]:
     body, info = call.body, call.body.get("authorization_info")
     if not isinstance(info, dict):
         raise PayError("PARAM_ERROR", "authorization_info 必填")
-    _check_number(info)
     scene, app_id = text_field(body, "transfer_scene_id"), text_field(body, "appid")
-    number = str(info["out_authorization_no"])
-    answer = call.desk.transfers.create(call.merchant, body, call.serial, authorization_no=number)
+    # First: an authorisation of somebody else's must not pay this bill.
     made = _asked(call, info, scene, app_id, body)
+    answer = call.desk.transfers.create(
+        call.merchant, body, call.serial, authorization_no=made.out_authorization_no
+    )
     return answer | {"out_authorization_no": made.out_authorization_no}
 
 
@@ -192,15 +193,11 @@ def end(world: World, found: Authorization, reason: str) -> None:
 # --- an authorisation -----------------------------------------------------------------------------------------------
 
 
-def _check_number(info: dict[str, Any]) -> None:
-    if not _NUMBER.fullmatch(text_field(info, "out_authorization_no")):
-        raise PayError("PARAM_ERROR", "out_authorization_no 只能由数字、大小写字母组成")
-
-
 def _asked(
     call: PayCall, info: dict[str, Any], scene: str, app_id: str, body: dict[str, Any]
 ) -> Authorization:
-    _check_number(info)
+    if not _NUMBER.fullmatch(text_field(info, "out_authorization_no")):
+        raise PayError("PARAM_ERROR", "out_authorization_no 只能由数字、大小写字母组成")
     world, openid = call.world, text_field(body, "openid")
     account = world.state.accounts.get(app_id)
     if call.merchant.app_ids and app_id not in call.merchant.app_ids:

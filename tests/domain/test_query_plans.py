@@ -209,6 +209,8 @@ QUERIES: dict[str, Ask] = {
     "orders that wait for a buyer": lambda s, a: orders._waiting_for(
         s, a, s.get_one(Member, 5), LATER
     ),
+    "orders without a buyer": lambda s, a: orders.waiting(s, a, LATER, 100),
+    "refunds without an order": lambda s, a: refunds.parked(s, a.id, LATER, 100),
     "strangers who joined meanwhile": lambda s, a: orders._joined_meanwhile(
         s, a, [orders.Buyer("o-9"), orders.Buyer(unionid="u-9")]
     ),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from wechatpayv3.type import RequestType
 
-from tests.simulator.conftest import APP_ID
+from tests.simulator.conftest import APP_ID, follower
 from tests.simulator.test_pay import BILLS, INFOS, Till, till
 
 __all__ = ["till"]
@@ -99,6 +99,11 @@ def test_one_confirmation_takes_the_money_and_agrees_to_what_follows(till: Till)
     assert till.state() == "SUCCESS"
     assert pay(till, "transfer", "bill2", out_authorization_no="auth1")[1]["state"] == "SUCCESS"
     assert pay(till, "pre-transfer-with-authorization", "bill3")[0] == 400
+    balance = till.balance
+    other = follower(till.sim, "小红")
+    stolen = {"openid": other, "authorization_info": info}
+    assert pay(till, "pre-transfer-with-authorization", "bill4", **stolen)[0] == 400
+    assert till.balance == balance
 
 
 @pytest.mark.parametrize("by", ["out-bill-no", "transfer-bill-no"])

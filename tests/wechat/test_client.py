@@ -376,3 +376,22 @@ def test_wechatpy_s_own_way_to_the_token_leads_to_ours(client: PlatformClient, s
     assert client.fetch_access_token() == {"access_token": "T1"}
     assert len(stub.token_calls) == 1
     assert client.secret == ""
+
+
+@pytest.mark.parametrize("status", [401, 403, 407])
+def test_a_proxy_that_keeps_us_out_costs_no_message(
+    client: PlatformClient, stub: Stub, status: int
+) -> None:
+    stub.answers[SEND].append(Answer(b"<html>no entry</html>", status=status))
+    with pytest.raises(AccountMisconfigured) as caught:
+        client.post(SEND, data={})
+    assert not caught.value.permanent
+
+
+@pytest.mark.parametrize("quota", [None, [], {"daily_limit": "many"}, {"used": {}}])
+def test_figures_that_cannot_be_read_leave_our_own(
+    client: PlatformClient, stub: Stub, quota: Any
+) -> None:
+    stub.answers["/cgi-bin/openapi/quota/get"].append(says(errcode=0, quota=quota))
+    client._learn_quota(SEND)
+    client.post(SEND, data={})

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
+from tests.support.waiting import until
 from tests.wechat.conftest import MovableClock
-from tests.wechat.stub import Stub, error, says
+from tests.wechat.stub import Answer, Stub, error, says
 from wechat import jssdk
 from wechat.client import PlatformClient
 from wechat.errors import Retryable
@@ -118,3 +119,23 @@ def test_config_of_a_page_can_be_checked(client: PlatformClient, stub: Stub) -> 
     assert made.signature == jssdk.signature("K1", made.nonce, 17, "https://a.example/m/tea/")
     other = jssdk.config_for("wx-test", client.tickets, "https://a.example/m/tea/", 17)
     assert other.nonce != made.nonce
+
+
+def test_while_one_asks_and_wechat_hangs_the_others_go_on_with_the_old_ticket(
+    connect: Connect, stub: Stub, clock: MovableClock
+) -> None:
+    give(stub)
+    mine, elsewhere = connect(), connect()
+    assert mine.tickets.current() == elsewhere.tickets.current()
+    clock.advance(seconds=4000)
+    mine.tokens.current()
+    stub.always[jssdk.PATH] = Answer(hang=True)
+
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(mine.tickets.current)
+        until(lambda: len(stub.calls_of(jssdk.PATH)) == 2, 10, what="the call that hangs")
+        assert mine.tickets.current().value == "K1"
+        assert elsewhere.tickets.current().value == "K1"
+        assert not asking.done()
+        stub.released.set()
+        assert asking.result(10).value == "K1"

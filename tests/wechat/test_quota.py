@@ -236,3 +236,29 @@ def test_a_redis_that_decodes_its_answers_does_as_well(redis_url: str) -> None:
         ours = QuotaMeter(decoding, "wx-test", limits={"/api": Limit(day=2)})
         assert used_up(ours, "/api") == 2
         assert ours.left()[0].day_used == 2
+
+
+def test_a_refusal_that_somebody_lifted_is_lifted_in_every_process(
+    meter: Callable[..., QuotaMeter],
+) -> None:
+    refused, other = meter(), meter()
+    refused.refused(SEND, 45009)
+    assert used_up(refused, SEND, 5) == 0
+
+    other.forget(SEND)
+    assert used_up(refused, SEND, 5) == 5
+
+
+def test_what_is_left_names_the_minute_and_what_is_held(
+    meter: Callable[..., QuotaMeter], time: StoppedClock
+) -> None:
+    mass = meter(api=Limit(day=5, minute=2))
+    mass.check("/api")
+    mass.refused("/other", 45011)
+
+    api, other = mass.left()
+    assert (api.day_used, api.day_left, api.minute_limit, api.minute_used) == (1, 4, 2, 1)
+    assert (other.path, other.day_limit, other.minute_limit) == ("/other", None, None)
+    assert other.refused_until == NOON + timedelta(seconds=40)
+    time.now += timedelta(minutes=1)
+    assert [(one.path, one.minute_used) for one in mass.left()] == [("/api", 0)]

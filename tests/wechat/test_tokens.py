@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
+from tests.support.waiting import until
 from tests.wechat.conftest import MovableClock
 from tests.wechat.stub import SECRET, TOKEN_PATH, Answer, Stub, error, says
 from wechat import tokens
@@ -364,3 +365,22 @@ def test_a_plain_service_takes_a_session_and_an_address(stub: Stub) -> None:
     )
 
     assert service.current().value == "T1"
+
+
+def test_while_one_asks_and_wechat_hangs_the_others_go_on_with_the_old_token(
+    connect: Connect, stub: Stub, clock: MovableClock
+) -> None:
+    service, elsewhere = connect().tokens, connect().tokens
+    assert service.current() == elsewhere.current()
+    stub.always[TOKEN_PATH] = Answer(hang=True)
+    clock.advance(seconds=4000)
+
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(service.current)
+        until(lambda: len(stub.token_calls) == 2, 10, what="the call that hangs")
+        assert service.current().value == "T1"
+        assert elsewhere.current().value == "T1"
+        assert not asking.done()
+        assert len(stub.token_calls) == 2
+        stub.released.set()
+        assert asking.result(10).value == "T1"
