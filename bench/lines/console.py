@@ -85,7 +85,7 @@ def pages(world: World) -> Iterator[Row]:
         yield from rows_of(app, place, world.server.process, world.scale)
 
 
-def rows_of(app: Flask, place: Place, server: Popen[bytes] | None, rounds: int) -> Iterator[Row]:
+def rows_of(app: Flask, place: Place, server: Popen[bytes] | None, scale: Scale) -> Iterator[Row]:
     """The rows of an account that is there; every address is asked once for the caches, and then in each round."""
     clock = Meter(0 if server is None else server.pid, scale)
     shown, files = Walk(app, place, _staff_client(app, place), clock).all("/console")
