@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from domain import notices
 from domain.models import (
+    Avatar,
     Base,
     Campaign,
     Identity,
@@ -40,6 +41,7 @@ ERASED: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         ),
         # What stands on the picture is the nickname; the row is deleted.
         "poster": frozenset({"fingerprint", "media_id"}),
+        "avatar": frozenset({"digest", "jpeg"}),
         "promoter_application": frozenset({"message"}),
         "member_tag": frozenset({"state", "error"}),
         # The inbox of the chat names friends; what is erased counts as read.
@@ -115,7 +117,7 @@ KEPT: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
 )  # fmt: skip
 """Columns that stay, with the reason."""
 
-_IN_TABLES: Final = (Poster, MemberTag)
+_IN_TABLES: Final = (Poster, Avatar, MemberTag)
 
 
 def erase(session: Session, member_id: int, *, closed: bool = False) -> None:

@@ -13,7 +13,7 @@ An index that goes was replaced by one that begins alike: the previous release f
 from alembic import op
 
 revision = "0013"
-down_revision = "0010"
+down_revision = "0012"
 
 
 NEW = (

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from domain import members, privacy
 from domain.models import (
+    Avatar,
     Base,
     Identity,
     Member,
@@ -70,6 +71,7 @@ def _person(world: World, openid: str) -> int:
                     scene_id=member_id, member_id=member_id, qr_ticket_id=1, fingerprint="f", media_id="m",
                     media_expires_at=NOW, asked_at=NOW,
                 ),
+                Avatar(member_id=member_id, account_id=account_id, digest="d", jpeg=b"j", kept_at=NOW),
                 MemberTag(member_id=member_id, tag_id=100, account_id=account_id, state="set"),
                 PromoterApplication(
                     account_id=account_id, member_id=member_id, status="applied", message="我是王红", applied_at=NOW
@@ -102,7 +104,7 @@ def test_leaving_erases_the_person_and_following_again_is_the_same_member(world:
             before.code,
             "u-1",
         )
-        for table in (Poster, MemberTag):
+        for table in (Poster, Avatar, MemberTag):
             assert session.scalars(select(table).where(table.member_id == member_id)).all() == []
         told = session.scalars(select(Notice).where(Notice.member_id == member_id)).all()
         assert told
