@@ -71,10 +71,9 @@ def _index(table: Table, equal: set[str], order: Sequence[str]) -> str | None:
             ordered[name] = first
         else:
             others.append(first)
-    best = max(ordered, key=lambda name: len(ordered[name]), default=None)
-    if best is None or any(
-        len(one) >= len(ordered[best]) and one - ordered[best] for one in others
-    ):
+    best = max(sorted(ordered), key=lambda name: len(ordered[name]), default=None)
+    covered: set[str] = set().union(*ordered.values())
+    if best is None or any(len(one) >= len(ordered[best]) and one - covered for one in others):
         return None
     return best
 

@@ -66,12 +66,12 @@ def _one(world: World, place: Place, mode: str, folder: Path) -> Row:
             for side, port in ports.items():
                 _write_requests(place, mode, port, files[side])
                 seconds = scale.seconds if number else min(scale.seconds, 1.0)
-                before = _cpu_seconds(pids[side])
+                before = cpu_seconds(pids[side])
                 done = _wrk(port, files[side], seconds, _CONNECTIONS)
                 errors += done["errors"] if side == "ours" else 0
                 if number:  # the first is the warm-up
                     rates[side].append(done["requests"] / done["seconds"])
-                    spent = (_cpu_seconds(pids[side]) - before) / max(1, done["requests"])
+                    spent = (cpu_seconds(pids[side]) - before) / max(1, done["requests"])
                     cpu[side] += spent / scale.rounds
         ours = Spread.of(rates["ours"])
         _write_requests(place, mode, ports["ours"], files["ours"])
@@ -179,7 +179,7 @@ def _serving(command: list[str], environ: dict[str, str], log: Path, url: str) -
             process.wait()
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """Processor time of a server so far, its workers included: what a request costs, also on a busy machine."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -187,7 +187,7 @@ def _cpu_seconds(pid: int) -> float:
     except FileNotFoundError:
         return 0.0
     own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return own + sum(_cpu_seconds(int(child)) for child in children)
+    return own + sum(cpu_seconds(int(child)) for child in children)
 
 
 # --- the requests ---------------------------------------------------------------------------------------------------

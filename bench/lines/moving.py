@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from bench.measure import Row, Spread, clients
-from bench.seed import STAR, Place, openid_of
+from bench.seed import STAR, Place, make_place, openid_of
 from bench.world import World
 from domain import moves, proof
 from domain.db import Database
@@ -19,22 +19,18 @@ MOST_CHECK_SECONDS: Final = 60.0
 
 
 class Mover:
-    """A client process that moves the star below another member and back, a chunk a go."""
+    """A client process that moves the star below another member, a chunk a go."""
 
     def __init__(self, _number: int, *, place: Place) -> None:
         self.retries = 0
         self._place = place
         self._database = Database(place.url)
         self._move_id: int | None = None
-        outside = openid_of(place.members * 35 // 100 + 2)
-        self.sides = {
-            "begin": lambda: self._begin(outside),
-            "begin back": lambda: self._begin(None),
-            "step": self._step,
-        }
+        self.sides = {"begin": self._begin, "step": self._step}
 
-    def _begin(self, referrer: str | None) -> int:
+    def _begin(self) -> int:
         account, now = self._place.account, datetime.now(UTC)
+        referrer = openid_of(self._place.members * 35 // 100 + 2)
         done = self._database.transact(
             lambda session: moves.rebind(
                 session, account, openid_of(STAR), referrer, reason="bench", actor="bench", now=now
@@ -78,15 +74,18 @@ class Surveyor:
 
 
 def largest_team(world: World) -> Iterator[Row]:
-    """There, proved, and back again: the other lines find the tree as it was."""
-    place = world.largest
+    """There, and proved: in an account of its own, because the other lines add orders without their figures."""
+    place = make_place(world.server, world.scale.sizes[-1], world.say, "moving")
+    yield from rows_of(place)
+
+
+def rows_of(place: Place) -> Iterator[Row]:
+    """The rows of an account that is there."""
     with clients(1, Mover, place=place) as movers:
         begun = movers.run("begin", 600, steps=1)
         there = movers.run("step", 3600)
         with clients(1, Surveyor, place=place) as surveyors:
             proved = surveyors.run("members", 600, steps=1)
-        movers.run("begin back", 600, steps=1)
-        movers.run("step", 3600)
     seconds = begun.seconds + there.seconds
     longest_ms = max([*begun.latencies, *there.latencies]) * 1000
     yield Row(

@@ -32,6 +32,11 @@ BOUND: dict[str, tuple[Select[Any], Any, str]] = {
         IN_ORDER,
         "ix_member_account_id_status_joined_at",
     ),
+    "two filters, each with an index": (
+        select(Member).where(OURS, Member.status == "active", Member.grade == "gold", JOINED),
+        IN_ORDER,
+        "ix_member_account_id_grade_joined_at",
+    ),
     "by id": (
         select(Commission).where(Commission.member_id == 1, Commission.id < 5),
         (Commission.id,),
