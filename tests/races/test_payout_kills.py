@@ -199,7 +199,7 @@ def test_dying_while_a_notice_is_taken(scene: Scene, act: str, expected: str) ->
 
     def notice(number: int) -> dict[str, Any]:
         scene.paying.act(number, act)
-        until(lambda: door.kept, 10)
+        until(lambda: door.kept)
         return door.kept.pop()
 
     scene.die_at_every_line("notice", lambda: scene.paying.pay(FEN), notice=notice)
