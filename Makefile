@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 # Python 3.11, 3.12 or 3.13: the first that is found, or say PYTHON=…
 PYTHON ?=
-# Test processes: one for each core; each has a MariaDB and a Valkey of its own.
+# Test processes: three for two cores, eight at most; each has a MariaDB and a Valkey of its own.
 WORKERS ?= auto
 export PYTHON WORKERS
 

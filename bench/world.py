@@ -38,12 +38,20 @@ class Scale:
     clients: int = 4
     many_clients: int = 16
     warm_up: bool = True
+    durable: bool = True
     ports: tuple[int, int] = (8190, 8191)
 
 
 QUICK: Final = Scale(sizes=(10_000, 100_000), rounds=3, seconds=1.0, due=10_000)
 TINY: Final = Scale(
-    sizes=(500,), rounds=1, seconds=0.05, due=400, clients=2, many_clients=2, warm_up=False
+    sizes=(500,),
+    rounds=1,
+    seconds=0.05,
+    due=400,
+    clients=2,
+    many_clients=2,
+    warm_up=False,
+    durable=False,
 )
 """For the test that every line still runs; its figures mean nothing."""
 
@@ -77,5 +85,6 @@ class World:
 def open_world(scale: Scale, say: Callable[[str], None]) -> Generator[World]:
     """Everything a run needs; gone at the end of the block."""
     with ExitStack() as stack:
-        server = stack.enter_context(running_mariadb(*DURABLE, binlog=True))
+        options = DURABLE if scale.durable else ()
+        server = stack.enter_context(running_mariadb(*options, binlog=True))
         yield World(scale, server, say, stack)

@@ -3,6 +3,7 @@
 import ast
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,12 @@ def _imported(path: Path) -> Iterator[str]:
             yield node.module or ""
 
 
-def _foreign(path: Path) -> set[str]:
+@cache
+def _foreign(path: Path) -> frozenset[str]:
     """Top-level names that come neither from Python nor from the file's own folder."""
     own = path.relative_to(ROOT).parts[0]
-    return {name.partition(".")[0] for name in _imported(path)} - sys.stdlib_module_names - {own}
+    names = {name.partition(".")[0] for name in _imported(path)}
+    return frozenset(names - sys.stdlib_module_names - {own})
 
 
 def _files(folder: str) -> list[Path]:

@@ -6,7 +6,7 @@ As in cli.py: one JSON object on standard output, and only success ends with 0.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -242,8 +242,18 @@ def waiting(slug: str) -> dict[str, Any]:
 reason_option = click.option("--reason", required=True, help="The member is told it.")
 
 
-def _standing(row: models.Member) -> dict[str, Any]:
-    return {"openid": row.openid, "status": row.status, "promoter": row.promoter}
+def _decided(
+    slug: str, openid: str, decide: Callable[..., models.Member], **more: str
+) -> dict[str, Any]:
+    """The member after a decision about them."""
+    now = _now()
+
+    def work(session: Session) -> dict[str, Any]:
+        one = _member(session, slug, openid)
+        row = decide(session, one.account_id, one.id, actor=ACTOR, now=now, **more)
+        return {"openid": row.openid, "status": row.status, "promoter": row.promoter}
+
+    return context().database.transact(work)
 
 
 @promoter.command("approve")
@@ -252,13 +262,7 @@ def _standing(row: models.Member) -> dict[str, Any]:
 @form
 def approve(slug: str, openid: str) -> dict[str, Any]:
     """Make a member a promoter."""
-    now = _now()
-
-    def work(session: Session) -> dict[str, Any]:
-        one = _member(session, slug, openid)
-        return _standing(promoters.approve(session, one.account_id, one.id, actor=ACTOR, now=now))
-
-    return context().database.transact(work)
+    return _decided(slug, openid, promoters.approve)
 
 
 @promoter.command("reject")
@@ -268,15 +272,7 @@ def approve(slug: str, openid: str) -> dict[str, Any]:
 @form
 def reject(slug: str, openid: str, reason: str) -> dict[str, Any]:
     """Say no to a member's application."""
-    now = _now()
-
-    def work(session: Session) -> dict[str, Any]:
-        one = _member(session, slug, openid)
-        return _standing(
-            promoters.reject(session, one.account_id, one.id, actor=ACTOR, reason=reason, now=now)
-        )
-
-    return context().database.transact(work)
+    return _decided(slug, openid, promoters.reject, reason=reason)
 
 
 @promoter.command("suspend")
@@ -286,15 +282,7 @@ def reject(slug: str, openid: str, reason: str) -> dict[str, Any]:
 @form
 def suspend(slug: str, openid: str, reason: str) -> dict[str, Any]:
     """Stop a member from earning and binding; what they have stays theirs."""
-    now = _now()
-
-    def work(session: Session) -> dict[str, Any]:
-        one = _member(session, slug, openid)
-        return _standing(
-            promoters.suspend(session, one.account_id, one.id, actor=ACTOR, reason=reason, now=now)
-        )
-
-    return context().database.transact(work)
+    return _decided(slug, openid, promoters.suspend, reason=reason)
 
 
 @promoter.command("reinstate")
@@ -303,13 +291,7 @@ def suspend(slug: str, openid: str, reason: str) -> dict[str, Any]:
 @form
 def reinstate(slug: str, openid: str) -> dict[str, Any]:
     """Let a suspended member earn again."""
-    now = _now()
-
-    def work(session: Session) -> dict[str, Any]:
-        one = _member(session, slug, openid)
-        return _standing(promoters.reinstate(session, one.account_id, one.id, actor=ACTOR, now=now))
-
-    return context().database.transact(work)
+    return _decided(slug, openid, promoters.reinstate)
 
 
 # --- holds ----------------------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ def choose(shop: Shop, **settings: Any) -> None:
 def allow(shop: Shop, person: members.Recipient) -> None:
     """The person accepts the pop-up, here and there."""
     shop.simulator.post(
-        "/_sim/subscribe", user=person.openid, account=APP_ID, templates=[SUBSCRIBED]
+        "/_sim/subscribe", user=person.openid, account=APP_ID, templates=[SUBSCRIBED], wait=False
     )
     now = shop.context.clock.now()
     shop.database.transact(lambda s: subscriptions.add(s, person.member_id, SUBSCRIBED, now))

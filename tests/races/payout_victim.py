@@ -1,6 +1,6 @@
 """A process that forks children which die in the middle of a payout. Reads one JSON object a line, answers likewise.
 
-{"step": "drain" | "sweep" | "notice", "die_at": [file, line] | null, "notice": {…}}
+{"environ": {…}, "step": "drain" | "sweep" | "notice", "die_at": [file, line] | null, "notice": {…}}
 → {"lines": [[file, line], …]}, every line of the watched files that the step ran, or {"died": true | false}
 
 The child kills itself with SIGKILL just before the line runs for the first time, in whatever thread: nothing is cleaned
@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,6 +28,7 @@ from jobs import payouts
 from jobs.drain import drain
 from jobs.process import Process
 from jobs.queues import connect
+from tests.support.compiled import keep_compiled
 
 ROOT = Path(__file__).parents[2]
 WATCHED = {
@@ -114,13 +116,18 @@ def die(context: Context, order: dict[str, Any]) -> bool:
     return False
 
 
+@lru_cache(maxsize=1)
+def opened(environ: frozenset[tuple[str, str]]) -> Context:
+    """One for the orders of one test, so that every child finds what the first run has compiled."""
+    return open_context(load_settings(dict(environ)))
+
+
 def main() -> None:
-    context = open_context(load_settings())
+    keep_compiled()
     for line in sys.stdin:
         order = json.loads(line)
-        if (
-            order["die_at"] is None
-        ):  # here, so that every child finds what the first run has compiled
+        context = opened(frozenset(order["environ"].items()))
+        if order["die_at"] is None:
             answer: dict[str, Any] = {"lines": run(context, order, None)}
         else:
             answer = {"died": die(context, order)}

@@ -37,11 +37,13 @@ class Victim:
     """The process whose children die."""
 
     process: subprocess.Popen[str]
+    environ: dict[str, str] = field(default_factory=dict)
 
     def run(self, step: str, die_at: Place | None = None, **more: Any) -> dict[str, Any]:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"step": step, "die_at": die_at, **more}) + "\n")
+        order = {"environ": self.environ, "step": step, "die_at": die_at, **more}
+        self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
         answer: dict[str, Any] = json.loads(self.process.stdout.readline())
         return answer
@@ -123,17 +125,23 @@ class Scene:
         paying.check()
 
 
-@pytest.fixture
-def scene(paying: Paying) -> Generator[Scene]:
-    paying.person("cai", 100_000)
+@pytest.fixture(scope="session")
+def victim() -> Generator[Victim]:
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.races.payout_victim"],
-        cwd=ROOT, env={**paying.environ, "PATH": ""}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        cwd=ROOT, env={"PATH": ""}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        yield Scene(paying, Victim(process))
+        yield Victim(process)
     finally:
         process.communicate(timeout=20)
+
+
+@pytest.fixture
+def scene(paying: Paying, victim: Victim) -> Scene:
+    paying.person("cai", 100_000)
+    victim.environ = paying.environ
+    return Scene(paying, victim)
 
 
 def test_dying_while_a_payout_is_begun_and_created(scene: Scene) -> None:
@@ -191,7 +199,7 @@ def test_dying_while_a_notice_is_taken(scene: Scene, act: str, expected: str) ->
 
     def notice(number: int) -> dict[str, Any]:
         scene.paying.act(number, act)
-        until(lambda: door.kept, 10)
+        until(lambda: door.kept)
         return door.kept.pop()
 
     scene.die_at_every_line("notice", lambda: scene.paying.pay(FEN), notice=notice)

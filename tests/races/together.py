@@ -88,4 +88,4 @@ def somebody_waits_for_a_lock(server: MariaDB) -> None:
             row = cursor.fetchone()
             return row is not None and int(row[1]) > 0
 
-    until(asked, 10, what="a transaction that waits for a lock")
+    until(asked, what="a transaction that waits for a lock")

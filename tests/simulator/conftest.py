@@ -171,7 +171,7 @@ class Callback:
         return Handler
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 10) -> Any:
+def eventually(condition: Callable[[], Any], seconds: float = 30) -> Any:
     """Poll until the condition holds; its value."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -205,14 +205,14 @@ def start(port: int, *options: str, ca: Path | None = None) -> subprocess.Popen[
     """`python -m simulator`, when it answers; with `ca`, over https."""
     command = [sys.executable, "-m", "simulator", "--port", str(port), *options]
     process = subprocess.Popen(command, cwd=ROOT)
-    eventually(lambda: _is_up(port, ca), 20)
+    eventually(lambda: _is_up(port, ca), 90)
     return process
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
     """End it as an operator does, and wait."""
     process.terminate()
-    process.wait(20)
+    process.wait(90)
 
 
 def _is_up(port: int, ca: Path | None) -> bool:

@@ -84,7 +84,7 @@ def open_page(simulator: Sim, browser: Browser) -> Iterator[Callable[..., Phones
         context = browser.new_context(
             viewport={"width": size[0], "height": size[1]}, is_mobile=narrow, has_touch=narrow
         )
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: mistakes.append(str(error)))

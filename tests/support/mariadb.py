@@ -102,7 +102,7 @@ class MariaDB:
             self.process = subprocess.Popen(
                 command, stdout=output, stderr=output, start_new_session=True
             )
-        until(self._answers, 30, what=f"MariaDB on port {self.port}, see {log}")
+        until(self._answers, 90, what=f"MariaDB on port {self.port}, see {log}")
 
     def _answers(self) -> bool:
         if self.process is not None and self.process.poll() is not None:

@@ -7,6 +7,8 @@ import json
 import redis
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from sqlalchemy.orm import Session
 
 from domain import tasks
@@ -44,7 +46,7 @@ def test_it_is_alive_and_ready(shop: Shop, redis_url: str) -> None:
 
 
 def test_without_redis_it_is_not_ready(merchant: Merchant, shop: Shop) -> None:
-    away = redis.Redis(port=9, socket_connect_timeout=0.1)
+    away = redis.Redis(port=9, socket_connect_timeout=0.1, retry=Retry(NoBackoff(), 0))
     merchant.context.__dict__["redis"] = away  # what the cached property holds
     ready = shop.client.get("/readyz")
     assert ready.status_code == 503

@@ -27,7 +27,7 @@ def caught(paying: Paying, number: int, act: str = "confirm") -> dict[str, Any]:
     """The genuine notice about the end of a payout, taken off the wire before we saw it."""
     paying.door.is_shut = True
     paying.act(number, act)
-    until(lambda: paying.door.kept, 10)
+    until(lambda: paying.door.kept)
     paying.door.is_shut = False
     kept: dict[str, Any] = paying.door.kept.pop()
     return kept

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from domain import api_keys
 from domain.accounts import OpenAccount
@@ -233,7 +235,7 @@ def test_a_shop_in_a_loop_is_told_to_wait(shop: Shop, monkeypatch: pytest.Monkey
 
 
 def test_without_redis_orders_are_still_taken(merchant: Merchant, shop: Shop) -> None:
-    away = redis.Redis(port=9, socket_connect_timeout=0.1)
+    away = redis.Redis(port=9, socket_connect_timeout=0.1, retry=Retry(NoBackoff(), 0))
     merchant.context.__dict__["redis"] = away  # what the cached property holds
     assert shop.post("/orders", order("A1")).status == 201
     away.close()

@@ -20,6 +20,7 @@ from domain import (
     members,
     moves,
     notices,
+    orders,
     promoters,
     risk,
     statements,
@@ -271,17 +272,14 @@ class Earned:
 
 def earned(session: Session, rows: Sequence[Any]) -> list[Earned]:
     """Order numbers and holds of one page of commissions, in two statements."""
-    order_ids = {row.order_id for row in rows if row.order_id is not None}
-    numbers: dict[int, str] = {
-        order_id: number
-        for order_id, number in session.execute(
-            select(Order.id, Order.order_no).where(Order.id.in_(order_ids))
-        )
-    }
-    held = set(
-        session.scalars(select(Hold.open_key).where(Hold.open_key.in_([row.id for row in rows])))
-    )
+    numbers = orders.numbers_of(session, {row.order_id for row in rows if row.order_id is not None})
+    held = held_among(session, [row.id for row in rows])
     return [Earned(row, numbers.get(row.order_id), row.id in held) for row in rows]
+
+
+def held_among(session: Session, commission_ids: Sequence[int]) -> set[int | None]:
+    """Those of the commissions on which a hold is open."""
+    return set(session.scalars(select(Hold.open_key).where(Hold.open_key.in_(commission_ids))))
 
 
 def to_commission(visit: Visit, row: Earned) -> str:

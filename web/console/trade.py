@@ -25,6 +25,7 @@ from web.console.both import Both
 from web.console.cells import BADGE, COUNT, INSTANT, MONEY, RATE
 from web.console.happenings import badge_of, detail_of
 from web.console.listing import Choice, Column, Condition, Days, Listing, Search, Sort
+from web.console.member import Earned, earned, held_among
 from web.console.navigation import MONEY as MONEY_TOPIC
 from web.console.navigation import TRADE, Menu
 from web.console.refusals import explain
@@ -159,8 +160,8 @@ def order(visit: Visit, order_id: int) -> Answer:
     def look(session: Session) -> dict[str, Any]:
         row = _order(session, visit, order_id)
         lines = orders.lines_of(session, row.id)
-        earned = {(one.line_no, one.level): one for one in commissions.of_order(session, row.id)}
-        ids = {one.member_id for one in earned.values()}
+        claims = {(one.line_no, one.level): one for one in commissions.of_order(session, row.id)}
+        ids = {one.member_id for one in claims.values()}
         if row.member_id is not None:
             ids.add(row.member_id)
         names = select(Grade.code, Grade.name).where(Grade.account_id == visit.account.id)
@@ -168,8 +169,8 @@ def order(visit: Visit, order_id: int) -> Answer:
             "row": row,
             "lines": lines,
             "shares": orders.shares_of(session, row, lines),
-            "earned": earned,
-            "held": _held(session, [one.id for one in earned.values()]),
+            "earned": claims,
+            "held": held_among(session, [one.id for one in claims.values()]),
             "people": {key: _name(one) for key, one in members.by_ids(session, ids).items()},
             "grades": {code: name for code, name in session.execute(names)},
             "refunds": refunds.of_orders(session, [row.id]).get(row.id, []),
@@ -188,11 +189,6 @@ def order(visit: Visit, order_id: int) -> Answer:
         "console/order.html", **found, badge=state("order", found["row"].status), mark=mark, nobody=NOBODY,
         refund_states=REFUND_STATES, badge_of=badge_of, detail_of=detail_of, once=secrets.token_hex(8),
     )  # fmt: skip
-
-
-def _held(session: Session, commission_ids: Sequence[int]) -> set[int]:
-    query = select(Hold.open_key).where(Hold.open_key.in_(commission_ids))
-    return {one for one in session.scalars(query) if one is not None}
 
 
 def _journey(session: Session, row: Order) -> list[Event]:
@@ -301,30 +297,17 @@ def fen_of(text: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Earned:
-    """A commission with its earner and its order's number."""
+class EarnedBy(Earned):
+    """Of the account's list, which names the earner."""
 
-    row: Commission
     earner: Member
-    order_no: str | None
-    is_held: bool
-
-    @property
-    def id(self) -> int:
-        return self.row.id
-
-    @property
-    def state(self) -> str:
-        return "held" if self.is_held and self.row.status == "frozen" else self.row.status
 
 
-def _with_earners(session: Session, rows: Sequence[Any]) -> list[Earned]:
+def _with_earners(session: Session, rows: Sequence[Any]) -> list[EarnedBy]:
     people = members.by_ids(session, {row.member_id for row in rows})
-    numbers = orders.numbers_of(session, {row.order_id for row in rows if row.order_id is not None})
-    held = _held(session, [row.id for row in rows])
     return [
-        Earned(row, people[row.member_id], numbers.get(row.order_id), row.id in held)
-        for row in rows
+        EarnedBy(one.row, one.order_no, one.is_held, people[one.row.member_id])
+        for one in earned(session, rows)
     ]
 
 
@@ -344,7 +327,7 @@ def _commission_found_by(visit: Visit, text: str) -> Condition | None:
     return false() if found is None else Commission.order_id == found
 
 
-def _to_order(visit: Visit, one: Earned) -> str | None:
+def _to_order(visit: Visit, one: EarnedBy) -> str | None:
     return None if one.row.order_id is None else visit.link("order", order_id=one.row.order_id)
 
 

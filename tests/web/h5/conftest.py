@@ -224,7 +224,7 @@ class Standing:
         self.paying.simulator.post("/_sim/faults", off=True)
         self.paying.faults(notice_lost_rate=1)
         self.paying.simulator.post("/_sim/clock", offset_seconds=0)
-        until(lambda: door.inside == 0, 10, what="the last request of the test before")
+        until(lambda: door.inside == 0, what="the last request of the test before")
         self.paying.context.close()
         self.paying.database.memory.clear()
         for left in self.file.parent.glob(f"{self.file.name}-*"):

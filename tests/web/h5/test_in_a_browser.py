@@ -40,7 +40,7 @@ def open_phone(village: Village, browser: Browser) -> Generator[Callable[..., Pa
         context = browser.new_context(
             viewport={"width": 390, "height": 844}, user_agent=AGENT, **options
         )
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
