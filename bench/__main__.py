@@ -18,7 +18,9 @@ from bench.lines import (
     books,
     broadcast,
     callback,
+    console,
     growth,
+    moving,
     orders,
     reads,
     sending,
@@ -38,8 +40,10 @@ LINES: Final[dict[str, Callable[[World], Iterable[Row]]]] = {
     "team-ways": reads.three_ways,
     "growth": growth.flat,
     "ledger-check": books.ledger,
+    "moving": moving.largest_team,
     "sending": sending.template_messages,
     "broadcast-plan": broadcast.plan,
+    "console": console.pages,
 }
 
 

@@ -25,7 +25,16 @@ PATIENCE_SECONDS: Final = 120.0
 _LEAD_SECONDS: Final = 0.05
 _IMPORTED: Final = [
     f"bench.lines.{name}"
-    for name in ("binding", "books", "broadcast", "orders", "reads", "sending", "settling")
+    for name in (
+        "binding",
+        "books",
+        "broadcast",
+        "moving",
+        "orders",
+        "reads",
+        "sending",
+        "settling",
+    )
 ]
 _SAMPLE: Final = 20_000
 

@@ -34,6 +34,17 @@ BUYER_EVERY: Final = 4
 SETTLED_TENTHS: Final = 7
 _BEGAN: Final = datetime(2025, 1, 1, tzinfo=UTC)
 
+ACCRUALS: Final = (
+    " SELECT CONCAT('accrue-', order_id, '-1-', level), 1, member_id, 'commission', 'frozen', amount_fen, 'accrue',"
+    " created_at FROM commission"
+)
+SETTLEMENTS: Final = (
+    " SELECT CONCAT('settle-', id), 1, member_id, 'frozen', 'available', amount_fen, 'settle', settled_at"
+    " FROM commission"
+)
+
+_TOLD: Final = '{"order_no":"S1","friend":"小林","level":1,"amount_fen":100,"paid_fen":1000}'
+
 # A number in [0, 1) that depends on the id alone: the same tree in every run.
 _DICE: Final = "(CRC32({0}) / 4294967296)"
 
@@ -90,7 +101,7 @@ def make_place(
         say(f"{members:,} members with their closure: {time.monotonic() - began:.0f} s")
         began = time.monotonic()
         add_orders(cursor, f"MOD(id, {BUYER_EVERY}) = 3 AND id <= {members}", SETTLED_TENTHS)
-        _figures(cursor)
+        figures(cursor)
         say(f"their orders and figures: {time.monotonic() - began:.0f} s")
     return place
 
@@ -162,6 +173,20 @@ def add_orders(cursor: Any, buyers: str, settled_tenths: int) -> int:
     """An order of every member for which the condition `buyers` holds, of them `settled_tenths` in ten settled; how
     many. The figures (`tally`) are not touched."""
     at = _at(_BEGAN + timedelta(days=30))
+    last, made = insert_orders(cursor, buyers, f"'{at}'")
+    cursor.execute(
+        "INSERT INTO posting (posting_key, account_id, member_id, source, destination, amount_fen, reason, at)"
+        f"{ACCRUALS} WHERE order_id > %s ORDER BY id",
+        (last,),
+    )
+    _settle(cursor, last, at, settled_tenths)
+    return made
+
+
+def insert_orders(cursor: Any, buyers: str, paid_at: str, by: str = "id") -> tuple[int, int]:
+    """Orders with lines, frozen commissions and notices, but without postings: the last id before, and how many.
+
+    `paid_at` is SQL of the order's `share`, which goes from 0 to 1 in the order of `by`."""
     cursor.execute("SELECT COALESCE(MAX(id), 0) FROM orders")
     last = cursor.fetchone()[0]
     cursor.execute(
@@ -170,9 +195,10 @@ def add_orders(cursor: Any, buyers: str, settled_tenths: int) -> int:
         " SELECT number, 1, CONCAT('S', number), SHA2(number, 256), 'api', 'paid', id, openid,"
         ' 1000 + MOD(CRC32(number), 50000), 0, 0, 0, 1, CONCAT(\'{"bound_at":null,"chain":[\','
         " COALESCE((SELECT GROUP_CONCAT(CONCAT('[', level, ',', ancestor_id, ',\"\",\"\"]') ORDER BY level)"
-        " FROM relation WHERE descendant_id = buyer.id), ''), ']}'), %s, %s FROM"
-        f" (SELECT %s + ROW_NUMBER() OVER (ORDER BY id) AS number, id, openid FROM member WHERE {buyers}) AS buyer",
-        (at, at, last),
+        f" FROM relation WHERE descendant_id = buyer.id), ''), ']}}'), {paid_at}, {paid_at} FROM"
+        f" (SELECT %s + ROW_NUMBER() OVER (ORDER BY {by}) AS number, PERCENT_RANK() OVER (ORDER BY {by}) AS share,"
+        f" id, openid FROM member WHERE {buyers}) AS buyer",
+        (last,),
     )
     made = int(cursor.rowcount)
     cursor.execute(
@@ -185,33 +211,22 @@ def add_orders(cursor: Any, buyers: str, settled_tenths: int) -> int:
         " WHERE orders.id > %s AND first_paid_at IS NULL",
         (last,),
     )
-    _accrue(cursor, last, at)
-    _settle(cursor, last, at, settled_tenths)
-    return made
-
-
-def _accrue(cursor: Any, last: int, at: str) -> None:
     rate = f"ELT(r.level, {', '.join(map(str, RATES_BPS))})"
     cursor.execute(
         "INSERT INTO commission (account_id, kind, order_id, line_no, level, member_id, base_fen, rate_bps, share_bps,"
         " amount_fen, clawed_fen, status, due_at, created_at)"
         f" SELECT 1, 'order', o.id, 1, r.level, r.ancestor_id, o.paid_fen, {rate}, 10000,"
-        f" FLOOR(o.paid_fen * {rate} / 10000), 0, 'frozen', NULL, %s"
+        f" FLOOR(o.paid_fen * {rate} / 10000), 0, 'frozen', NULL, o.paid_at"
         " FROM orders o JOIN relation r ON r.descendant_id = o.member_id WHERE o.id > %s ORDER BY o.id, r.level",
-        (at, last),
-    )
-    cursor.execute(
-        "INSERT INTO posting (posting_key, account_id, member_id, source, destination, amount_fen, reason, at)"
-        " SELECT CONCAT('accrue-', order_id, '-1-', level), 1, member_id, 'commission', 'frozen', amount_fen, 'accrue',"
-        " %s FROM commission WHERE order_id > %s ORDER BY id",
-        (at, last),
+        (last,),
     )
     cursor.execute(
         "INSERT INTO notice (account_id, member_id, occasion, notice_key, params, created_at)"
-        " SELECT DISTINCT 1, member_id, 'commission_accrued', CONCAT('accrued-', order_id, '-', member_id), '{}', %s"
-        " FROM commission WHERE order_id > %s",
-        (at, last),
+        " SELECT DISTINCT 1, member_id, 'commission_accrued', CONCAT('accrued-', order_id, '-', member_id), %s,"
+        " created_at FROM commission WHERE order_id > %s",
+        (_TOLD, last),
     )
+    return last, made
 
 
 def _settle(cursor: Any, last: int, at: str, tenths: int) -> None:
@@ -224,9 +239,8 @@ def _settle(cursor: Any, last: int, at: str, tenths: int) -> None:
     )
     cursor.execute(
         "INSERT INTO posting (posting_key, account_id, member_id, source, destination, amount_fen, reason, at)"
-        " SELECT CONCAT('settle-', id), 1, member_id, 'frozen', 'available', amount_fen, 'settle', %s FROM commission"
-        " WHERE order_id > %s AND status = 'settled' ORDER BY id",
-        (at, last),
+        f"{SETTLEMENTS} WHERE order_id > %s AND status = 'settled' ORDER BY id",
+        (last,),
     )
     cursor.execute(
         "INSERT INTO balance (member_id, account_id, available_fen, withdrawing_fen)"
@@ -237,18 +251,19 @@ def _settle(cursor: Any, last: int, at: str, tenths: int) -> None:
     )
 
 
-def _figures(cursor: Any) -> None:
+def figures(cursor: Any) -> None:
     """The folded figures, from the rows: people from the closure, orders and money from the history."""
+    cursor.execute("DELETE FROM tally")
     cursor.execute(
         "INSERT INTO tally (member_id, level, folded, people, following, buyers, orders, spent_fen, refunded_fen,"
         " earned_fen, frozen_fen) SELECT member_id, level, 1, SUM(people), SUM(following), SUM(buyers), SUM(orders),"
-        " SUM(spent), 0, SUM(earned), SUM(frozen) FROM ("
+        " SUM(spent), SUM(refunded), SUM(earned), SUM(frozen) FROM ("
         " SELECT r.ancestor_id AS member_id, r.level, COUNT(*) AS people, SUM(m.following) AS following,"
-        "  SUM(m.first_paid_at IS NOT NULL) AS buyers, 0 AS orders, 0 AS spent, 0 AS earned, 0 AS frozen"
+        "  SUM(m.first_paid_at IS NOT NULL) AS buyers, 0 AS orders, 0 AS spent, 0 AS refunded, 0 AS earned, 0 AS frozen"
         "  FROM relation r JOIN member m ON m.id = r.descendant_id GROUP BY r.ancestor_id, r.level"
-        " UNION ALL SELECT r.ancestor_id, r.level, 0, 0, 0, COUNT(*), SUM(o.paid_fen), 0, 0"
+        " UNION ALL SELECT r.ancestor_id, r.level, 0, 0, 0, COUNT(*), SUM(o.paid_fen), SUM(o.refunded_fen), 0, 0"
         "  FROM orders o JOIN relation r ON r.descendant_id = o.member_id GROUP BY r.ancestor_id, r.level"
-        " UNION ALL SELECT member_id, level, 0, 0, 0, 0, 0, SUM(amount_fen),"
-        "  SUM(IF(status = 'frozen', amount_fen, 0)) FROM commission GROUP BY member_id, level"
+        " UNION ALL SELECT member_id, level, 0, 0, 0, 0, 0, 0, SUM(amount_fen - clawed_fen),"
+        "  SUM(IF(status = 'frozen', amount_fen - clawed_fen, 0)) FROM commission GROUP BY member_id, level"
         ") AS parts GROUP BY member_id, level ORDER BY member_id, level"
     )

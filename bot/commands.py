@@ -1,11 +1,11 @@
 """What a follower can say or tap: one table for menu keys and keywords.
 
-A new command is a function and a line in `COMMANDS`, with its sentence `help.<…>` in domain/texts/.
+A new command is a function, a line in `COMMANDS`, its words in domain/spoken.py, and its sentence `help.<…>` in
+domain/texts/.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -25,6 +25,7 @@ from domain import (
     posters,
     products,
     promoters,
+    replies,
     reports,
 )
 from domain.errors import Invalid
@@ -36,15 +37,12 @@ from domain.texts import Words, day, language_named
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`name` is the keyword and the menu key, `aliases` are other words for it, in every language. `argument` matches
-    what may follow any of them; its first group is handed on. `meets`: its own statement tells how to speak to the
+    """`name` is that of domain/spoken.py, which has its words. `meets`: its own statement tells how to speak to the
     sender, so nothing is asked before it runs."""
 
     name: str
     run: Callable[[Visit, str], Answer]
     help_key: str = ""
-    aliases: tuple[str, ...] = ()
-    argument: re.Pattern[str] | None = None
     qualification: str = ""
     """Shown in the help of accounts with this qualification only."""
     meets: bool = False
@@ -54,30 +52,15 @@ def answer(visit: Visit, said: str, kind: str) -> Answer:
     """Run the command that was said or tapped, else find the merchant's own reply, else say something kind. What no
     channel could tell the follower stands below the answer of a command."""
     plain = said.strip()
-    found = _find(plain)
+    chosen = replies.choose(visit.keywords, plain, tapped=kind == events.CLICK)
     # A menu key is the merchant's; what somebody typed is theirs, and is not kept.
-    visit.note(kind, found[0].name if found else plain if kind == events.CLICK else "")
-    if found is not None:
-        command, argument = found
+    visit.note(kind, chosen.command or (plain if kind == events.CLICK else ""))
+    if chosen.command:
+        command = _BY_NAME[chosen.command]
         if not command.meets:
             _ = visit.greeting  # asked now, because a command may need words inside its transaction
-        return inbox.below(visit, command.run(visit, argument))
-    table = visit.keywords
-    rule = table.click(plain) if kind == events.CLICK else table.find(plain)
-    rule = rule or table.default
-    return visit.words("fallback") if rule is None else saying.say(visit, rule.messages)
-
-
-def _find(plain: str) -> tuple[Command, str] | None:
-    exact = _BY_WORD.get(plain.casefold())
-    if exact is not None:
-        return exact, ""
-    for word, command in _WITH_ARGUMENT:
-        if plain[: len(word)].casefold() == word and command.argument is not None:
-            match = command.argument.fullmatch(plain, len(word))
-            if match is not None:
-                return command, match[1]
-    return None
+        return inbox.below(visit, command.run(visit, chosen.argument))
+    return visit.words("fallback") if chosen.rule is None else saying.say(visit, chosen.rule)
 
 
 # --- team and money -------------------------------------------------------------------------------------------------
@@ -496,53 +479,24 @@ def helping(visit: Visit, _argument: str) -> Answer:
 
 # --- the table ------------------------------------------------------------------------------------------------------
 
-_TEXT: Final = r"[\s:：]+"
-_PROMOTIONS: Final = re.compile(r"\s*(活动|活動|推广|推廣|promotions?)", re.IGNORECASE)
-
 COMMANDS: Final = (
-    Command("我的团队", team, "help.team", ("团队", "我的團隊", "團隊", "my team", "team"), meets=True),
-    Command(
-        "我的收益", earnings, "help.earnings",
-        ("收益", "余额", "餘額", "my earnings", "earnings", "balance"), meets=True,
-    ),
-    Command("明细", history, "help.commissions", ("明細", "details", "commissions")),
-    Command("为什么", why, "help.why", ("為什麼", "why"), re.compile(r"\s*([0-9]{1,3})[?？]?")),
-    Command("提现进度", withdrawals.progress, "help.withdrawals", ("进度", "提現進度", "進度", "progress")),
-    Command(
-        "提现", withdrawals.withdraw, "help.withdraw", ("提現", "提領", "withdraw"), withdrawals.AMOUNT
-    ),
-    Command("实名", withdrawals.real_name, "help.real_name", ("實名", "real name"), withdrawals.NAME),
-    Command(
-        "排行", ranking, "help.ranking", ("ranking",),
-        re.compile(r"\s*([周週月总總]|week|month|all)榜?", re.IGNORECASE),
-    ),
-    Command("我的海报", poster, "help.poster", ("海报", "我的海報", "海報", "my poster", "poster")),
-    Command(
-        "商品海报", product_poster, "help.product_poster", ("商品海報", "product poster"),
-        re.compile(r"\s*[:：]?\s*([0-9A-Za-z_.|*-]{1,64})"),
-    ),
-    Command(
-        "邀请码", invitation, "help.invitation", ("邀請碼", "invitation", "invite code"),
-        re.compile(r"\s*[:：]?\s*([0-9A-Za-z]{4,16})"),
-    ),
-    Command(
-        "昵称", nickname, "help.nickname", ("暱稱", "nickname"), re.compile(_TEXT + "(.{1,200})", re.DOTALL)
-    ),
-    Command(
-        "申请推广", apply, "help.apply", ("我要推广", "申請推廣", "我要推廣", "apply"),
-        re.compile(_TEXT + "(.{1,190})", re.DOTALL), qualification=promoters.BY_APPROVAL,
-    ),
-    Command("申诉", dispute, "help.dispute", ("申訴", "dispute"), re.compile(_TEXT + r"(\S.*)", re.DOTALL)),
-    Command("退订", mute, "help.mute", ("td", "退訂", "unsubscribe"), _PROMOTIONS),
-    Command("订阅", unmute, "", ("訂閱", "subscribe"), _PROMOTIONS),
-    Command("语言", language, "help.language", ("語言", "language"), re.compile(r"[\s:：]*(\S{1,20})")),
-    Command(
-        "帮助", helping, "help.help", ("help", "?", "？", "菜单", "幫助", "說明", "選單", "menu")
-    ),
-)  # fmt: skip
-_BY_WORD: Final = {
-    word.casefold(): command for command in COMMANDS for word in (command.name, *command.aliases)
-}
-_WITH_ARGUMENT: Final = tuple(
-    (word, command) for word, command in _BY_WORD.items() if command.argument is not None
+    Command("我的团队", team, "help.team", meets=True),
+    Command("我的收益", earnings, "help.earnings", meets=True),
+    Command("明细", history, "help.commissions"),
+    Command("为什么", why, "help.why"),
+    Command("提现进度", withdrawals.progress, "help.withdrawals"),
+    Command("提现", withdrawals.withdraw, "help.withdraw"),
+    Command("实名", withdrawals.real_name, "help.real_name"),
+    Command("排行", ranking, "help.ranking"),
+    Command("我的海报", poster, "help.poster"),
+    Command("商品海报", product_poster, "help.product_poster"),
+    Command("邀请码", invitation, "help.invitation"),
+    Command("昵称", nickname, "help.nickname"),
+    Command("申请推广", apply, "help.apply", qualification=promoters.BY_APPROVAL),
+    Command("申诉", dispute, "help.dispute"),
+    Command("退订", mute, "help.mute"),
+    Command("订阅", unmute),
+    Command("语言", language, "help.language"),
+    Command("帮助", helping, "help.help"),
 )
+_BY_NAME: Final = {command.name: command for command in COMMANDS}

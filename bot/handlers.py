@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import quote
 
 from prometheus_client import Counter
 from sqlalchemy.orm import Session
@@ -17,12 +16,12 @@ from sqlalchemy.orm import Session
 from bot import commands, saying
 from bot.push import Push, TooEarly
 from bot.visit import DONE, Answer, Picture, Visit
-from domain import codes, events, members, notices, orders, outbox, subscriptions
+from domain import codes, events, members, notices, orders, outbox, subscriptions, welcomes
 from domain.campaigns import batches
 from domain.campaigns.batches import MassResult
+from domain.codes import Answering
 from domain.db import is_key
 from domain.members import Touch
-from domain.money import yuan
 
 UNKNOWN: Final = Counter("banyan_pushes_unknown", "Pushes of a kind that nothing here answers")
 
@@ -45,20 +44,13 @@ def on_subscribe(visit: Visit) -> Answer:
         return touch
 
     touch = visit.transact(work)
-    words = visit.words
-    lead = "" if touch.refused is None else words(f"refused.{touch.refused}")
-    if touch.referrer is not None:
-        lead = words("follow.bound", account=visit.account.name, referrer=touch.referrer)
-    own, card = _of_code(visit, touch)
-    if own is not None:
-        return own
-    welcome = visit.keywords.welcome
-    if welcome is not None:
-        return saying.say(visit, welcome.messages, _joined(lead, card))
-    if touch.referrer is not None:
-        return _joined(lead, card)
-    greeting = "follow.welcome" if touch.is_new or touch.repeated else "follow.again"
-    return _joined(lead, words(greeting, account=visit.account.name), card)
+    welcome = welcomes.of_follow(
+        visit.words, visit.account, visit.keywords.welcome, _of_code(visit, touch),
+        referrer=touch.referrer, refused=touch.refused, is_back=not (touch.is_new or touch.repeated),
+    )  # fmt: skip
+    if welcome.picture is not None:
+        return Picture(welcome.picture)
+    return welcome.lead if welcome.rule is None else saying.say(visit, welcome.rule, welcome.lead)
 
 
 def on_scan(visit: Visit) -> Answer:
@@ -79,35 +71,26 @@ def on_scan(visit: Visit) -> Answer:
         return touch
 
     touch = visit.transact(work)
-    own, card = _of_code(visit, touch)
-    if own is not None:
-        return own
+    said = _of_code(visit, touch)
+    if said.media_id is not None:
+        return Picture(said.media_id)
+    if said.reply is not None:
+        return said.reply
+    lead = ""
     if touch.referrer is not None:
-        return _joined(visit.words("scan.bound", referrer=touch.referrer), card)
-    if touch.refused is not None:
-        return _joined(visit.words(f"refused.{touch.refused}"), card)
-    return card or visit.words("scan.seen")
+        lead = visit.words("scan.bound", referrer=touch.referrer)
+    elif touch.refused is not None:
+        lead = visit.words(f"refused.{touch.refused}")
+    card = welcomes.card_of(visit.words, visit.account, said)
+    return welcomes.joined(lead, card) or visit.words("scan.seen")
 
 
-def _of_code(visit: Visit, touch: Touch) -> tuple[Answer | None, str]:
-    """What the merchant's code says instead of our words, else the product that a code is about, to be said below."""
+def _of_code(visit: Visit, touch: Touch) -> Answering:
+    """What the merchant's code says instead of our words, or the product that it is about, to be said below them."""
     scene = touch.scene
     if scene is None:
-        return None, ""
-    said = visit.read(lambda session: codes.answering(session, visit.account.id, scene))
-    if said.media_id is not None:
-        return Picture(said.media_id), ""
-    if said.reply is not None or said.product is None:
-        return said.reply, ""
-    product, address = said.product, visit.account.settings.product_url
-    card = visit.words("product.card", product=product.name, price=yuan(product.price_fen))
-    if address:
-        card += "\n" + address.replace("{sku}", quote(product.sku, safe=""))
-    return None, card
-
-
-def _joined(*texts: str) -> str:
-    return "\n\n".join(text for text in texts if text)
+        return codes.NOTHING
+    return visit.read(lambda session: codes.answering(session, visit.account.id, scene))
 
 
 def on_unsubscribe(visit: Visit) -> Answer:
@@ -172,7 +155,7 @@ def on_media(visit: Visit) -> Answer:
     """A picture, a voice message, a place: we cannot read them, and say so."""
     visit.note(events.TEXT, visit.push.msg_type)
     rule = visit.keywords.default
-    return visit.words("fallback.media") if rule is None else saying.say(visit, rule.messages)
+    return visit.words("fallback.media") if rule is None else saying.say(visit, rule)
 
 
 # --- what WeChat reports --------------------------------------------------------------------------------------------

@@ -11,32 +11,24 @@ from bot.visit import DONE, Answer, Cards, Film, Picture, Recording, Visit
 from domain import bodies, members, outbox
 from domain.bindings import display_name
 from domain.bodies import Body, MediaBody, TextBody
+from domain.replies import Rule
 
-PASSIVE_BYTES = 2048
 
-
-def say(visit: Visit, messages: Sequence[Body], lead: str = "") -> Answer:
-    """Answer with these messages. `lead` is a text of ours that is said before them, in the same message where it fits.
+def say(visit: Visit, rule: Rule, lead: str = "") -> Answer:
+    """Answer with this reply, in the sender's language where it has one. `lead` is a text of ours that is said before
+    it, in the same message where it fits.
 
     A file that WeChat does not have at this moment follows as a message, because uploading takes longer than WeChat
     waits."""
+    messages = rule.said_in(visit.words.lang) if rule.variants else rule.messages
     said = _filled(visit, messages)
     if lead:
-        said = _led(lead, said)
+        said = bodies.led(lead, said)
     first = _passive(visit, said[0])
     rest = said if first is None else said[1:]
     if rest:
         visit.transact(lambda session: _follow_up(session, visit, rest))
     return DONE if first is None else first
-
-
-def _led(lead: str, said: list[Body]) -> list[Body]:
-    first = said[0]
-    if isinstance(first, TextBody):
-        text = f"{lead}\n\n{first.text}"
-        if len(text.encode("utf-8", "replace")) <= PASSIVE_BYTES:
-            return [TextBody(text), *said[1:]]
-    return [TextBody(lead), *said]
 
 
 def _filled(visit: Visit, messages: Sequence[Body]) -> list[Body]:

@@ -5,7 +5,6 @@ What was typed is read strictly: an amount that could mean two things is asked f
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from sqlalchemy.orm import Session
@@ -19,9 +18,6 @@ from domain.money import parse_yuan, yuan
 from domain.texts import Words, minute
 from domain.withdrawals import LimitReached, NotEnough
 
-AMOUNT: Final = re.compile(r"(\s+.{1,30}|(?:[¥￥]?\s*[0-9０-９.．,，-]|全部).{0,30})")
-"""What after 提现 is meant to be an amount; anything else may be one of the merchant's keywords."""
-NAME: Final = re.compile(r"[\s:：]+(.{1,60})")
 ALL: Final = ("全部", "all")
 SHOWN: Final = 5
 

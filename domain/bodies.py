@@ -32,6 +32,8 @@ URL_LENGTH: Final = 1024
 ARTICLES_TO_EVENTS: Final = 8
 ARTICLES_TO_MESSAGES: Final = 1
 """platform.md 1.7: to what a follower writes, one card; to a follow or a menu tap, eight."""
+PASSIVE_BYTES: Final = 2048
+"""Of a text that answers a push at once."""
 PLACEHOLDERS: Final = frozenset({"nickname", "account", "code"})
 """{nickname} the member's name, {account} the account's, {code} the member's 邀请码."""
 
@@ -94,6 +96,19 @@ def as_json(bodies: Sequence[Body]) -> str:
 def of_json(text: str) -> list[Body]:
     """The bodies of a row that `as_json` wrote."""
     return [_of_value(value) for value in json.loads(text)]
+
+
+def variants_as_json(variants: Mapping[str, Sequence[Body]]) -> str | None:
+    """What is kept of the messages in other languages, by language; None when there are none."""
+    return to_json({lang: as_values(each) for lang, each in variants.items()}) if variants else None
+
+
+def variants_of_json(text: str | None) -> dict[str, tuple[Body, ...]]:
+    """The messages by language that `variants_as_json` wrote."""
+    return {
+        lang: tuple(_of_value(one) for one in each)
+        for lang, each in json.loads(text or "{}").items()
+    }
 
 
 def of_values(values: Any) -> list[Body]:
@@ -200,6 +215,16 @@ def filled(body: Body, values: Mapping[str, str]) -> Body:
             for each in body.articles
         )
     )  # fmt: skip
+
+
+def led(lead: str, said: Sequence[Body]) -> list[Body]:
+    """The messages with a text of ours before them, in the same message where it fits."""
+    first = said[0]
+    if isinstance(first, TextBody):
+        text = f"{lead}\n\n{first.text}"
+        if len(text.encode("utf-8", "replace")) <= PASSIVE_BYTES:
+            return [TextBody(text), *said[1:]]
+    return [TextBody(lead), *said]
 
 
 def outline(bodies: Sequence[Body]) -> str:

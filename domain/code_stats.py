@@ -1,8 +1,9 @@
 """What codes and posters brought, by Beijing day. Computed again from `event`, `member` and `orders`, so that a
 repeated push or a second computation never counts twice; lists read the stored days by key.
 
-A scan is every arrival by a code, with or without a follow. Who *joined* by a code stays with it: their leaving, their
-orders and what they paid count on the day they happen (paid amounts of goods, refunds not taken off).
+A scan is every arrival by a code, with or without a follow. Who *joined* by a code stays with it: their leaving and
+their orders count on the day they happen. Sales are paid goods; a refund is taken off the day of its order, whenever it
+comes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from domain import events
 from domain.db import Database
-from domain.models import Code, CodeDay, Event, Member, Order, Poster
+from domain.models import Code, CodeDay, Event, Member, Order, Poster, Refund
 from domain.reports import bounds, day_of, due_days
 
 CODE: Final = "code"
@@ -29,7 +30,7 @@ AT_ONCE: Final = 500
 
 @dataclass(slots=True)
 class Figures:
-    """Posters sent, arrivals, follows, new members, members who left, buyers, their orders and what these paid."""
+    """Posters sent, arrivals, follows, new members, members who left, buyers, their orders, and net sales."""
 
     posters: int = 0
     scans: int = 0
@@ -107,7 +108,8 @@ def _by_scene(
         of(scene_id).leaves += count
     bought = (
         select(
-            Member.source_scene_id, func.count(Order.member_id.distinct()), func.count(), func.sum(Order.paid_fen)
+            Member.source_scene_id, func.count(Order.member_id.distinct()), func.count(),
+            func.sum(Order.paid_fen - Order.refunded_fen),
         )
         .join(Member, Member.id == Order.member_id)
         .where(
@@ -116,10 +118,10 @@ def _by_scene(
         )
         .group_by(Member.source_scene_id)
     )  # fmt: skip
-    for scene_id, buyers, orders, paid_fen in session.execute(bought):
+    for scene_id, buyers, orders, kept_fen in session.execute(bought):
         of(scene_id).buyers += buyers
         of(scene_id).orders += orders
-        of(scene_id).sales_fen += int(paid_fen)
+        of(scene_id).sales_fen += int(kept_fen)
     return found
 
 
@@ -178,13 +180,24 @@ def _of(row: CodeDay) -> Figures:
 
 def refresh(database: Database, account_id: int, now: datetime) -> int:
     """The days that may have changed, and how many came by each code and are still there; how many rows changed."""
+    today = day_of(now)
     with database.reading() as session:
         days = set(due_days(session, account_id, now))
-    today = day_of(now)
+        days |= _refunded_days(session, account_id, bounds(today - timedelta(days=1))[0])
     days |= {today - timedelta(days=back) for back in range(LOOK_BACK_DAYS)}
     changes = sum(roll_up(database, account_id, day) for day in sorted(days))
     count_people(database, account_id, now)
     return changes
+
+
+def _refunded_days(session: Session, account_id: int, since: datetime) -> set[date]:
+    """Days of the orders that were refunded since then."""
+    query = (
+        select(Order.paid_at)
+        .join(Refund, Refund.order_id == Order.id)
+        .where(Refund.account_id == account_id, Refund.created_at >= since)
+    )
+    return {day_of(paid_at) for paid_at in session.scalars(query) if paid_at is not None}
 
 
 def count_people(database: Database, account_id: int, now: datetime) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -19,7 +19,15 @@ from domain.accounts import Settings
 from domain.bindings import Found
 from domain.db import Sql, changed, from_db, is_duplicate, to_db
 from domain.errors import Conflict, Invalid, NotFound
-from domain.models import Code, PermanentGrant, PermanentPool, Product, QrTicket, Scene
+from domain.models import (
+    Code,
+    Outbox,
+    PermanentGrant,
+    PermanentPool,
+    Product,
+    QrTicket,
+    Scene,
+)
 
 NAME_LENGTH: Final = 60
 REPLY_LENGTH: Final = 600
@@ -92,9 +100,12 @@ def change(
     reply: str | None,
     media_id: str | None,
     tag: str | None,
+    name: str | None = None,
 ) -> Code:
-    """What is said to who scans this code from now on, and the WeChat tag they get. Raises `Invalid`, `NotFound`."""
+    """What is said to who scans this code from now on, the WeChat tag they get, and with `name` what it is called here.
+    Raises `Invalid`, `NotFound`."""
     row = get(session, account_id, scene_code).code
+    row.name = _checked("name", name, NAME_LENGTH) or row.name
     _say(row, reply, media_id, tag)
     session.flush()
     return row
@@ -150,13 +161,18 @@ def page(
     found = session.execute(query).all()
     if not found:
         return []
+    newest = newest_tickets(session, [scene.id for _, scene in found])
+    return [Card(code, scene, newest.get(scene.id)) for code, scene in found]
+
+
+def newest_tickets(session: Session, scene_ids: Sequence[int]) -> dict[int, QrTicket]:
+    """What WeChat issued last for each of these scenes; a permanent ticket before all others."""
     tickets = session.scalars(
         select(QrTicket)
-        .where(QrTicket.scene_id.in_([scene.id for _, scene in found]))
+        .where(QrTicket.scene_id.in_(scene_ids))
         .order_by(QrTicket.expires_at.is_(None), QrTicket.id)
     )
-    newest = {ticket.scene_id: ticket for ticket in tickets}
-    return [Card(code, scene, newest.get(scene.id)) for code, scene in found]
+    return {ticket.scene_id: ticket for ticket in tickets}
 
 
 # --- what a scan is answered with -----------------------------------------------------------------------------------
@@ -171,20 +187,19 @@ class Answering:
     product: Product | None
 
 
+NOTHING: Final = Answering(None, None, None)
+"""Of somebody who came without a code, or by a promoter's own."""
+
+
 def answering(session: Session, account_id: int, found: Found) -> Answering:
     """What belongs to a scanned code; empty for a promoter's own."""
     if found.kind == scenes.PROMOTER and found.sku is None:
-        return Answering(None, None, None)
+        return NOTHING
     row = session.get(Code, found.scene_id)
     product = products.find(session, account_id, found.sku) if found.sku is not None else None
     if row is None:
         return Answering(None, None, product)
     return Answering(row.reply, row.media_id, product)
-
-
-def tag_of(session: Session, scene_id: int) -> str | None:
-    """The WeChat tag (标签) that followers get who come by this code."""
-    return session.scalar(select(Code.tag).where(Code.scene_id == scene_id))
 
 
 # --- tickets --------------------------------------------------------------------------------------------------------
@@ -195,6 +210,16 @@ def ask_ticket(session: Session, scene: Scene, key: str, now: datetime, *, perma
     payload: dict[str, Any] = {"scene_id": scene.id, "permanent": permanent}
     message = outbox.Message(scene.account_id, outbox.CODE, f"code-{key}", payload, now)
     outbox.put_once(session, message, now)
+
+
+def asking(session: Session, scene_id: int) -> Outbox | None:
+    """The row that asked WeChat last for a code of this scene, for people who wait for it."""
+    renewed = f"code-{scene_id}-"
+    keys = or_(
+        Outbox.dedupe_key.in_([f"code-first-{scene_id}", f"code-permanent-{scene_id}"]),
+        and_(Outbox.dedupe_key > renewed, Outbox.dedupe_key < f"code-{scene_id}."),
+    )
+    return session.scalar(select(Outbox).where(keys).order_by(Outbox.id.desc()).limit(1))
 
 
 _DUE = Sql(

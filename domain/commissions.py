@@ -19,6 +19,7 @@ from domain import ledger, notices
 from domain.accounts import OpenAccount, Settings
 from domain.db import Sql, changed, to_db
 from domain.errors import LedgerBroken
+from domain.keyset import seek
 from domain.ledger import Entry
 from domain.models import Commission
 from domain.money import remaining_after_refund
@@ -377,7 +378,7 @@ def of_member(
         .limit(limit)
     )
     if before_id is not None:
-        query = query.where(Commission.id < before_id)
+        query = seek(query.where(Commission.id < before_id), Commission.id)
     return list(session.scalars(query))
 
 

@@ -7,6 +7,7 @@ the same transaction (moves.py), so there is no decision without its effect.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -262,3 +263,12 @@ def notes_of(session: Session, dispute_id: int) -> list[DisputeNote]:
     """Everything said in a dispute, oldest first."""
     query = select(DisputeNote).where(DisputeNote.dispute_id == dispute_id)
     return list(session.scalars(query.order_by(DisputeNote.id)))
+
+
+def last_words(session: Session, dispute_ids: Collection[int]) -> dict[int, str]:
+    """What was said last in each of these disputes, by dispute."""
+    query = select(DisputeNote.dispute_id, DisputeNote.body).where(
+        DisputeNote.dispute_id.in_(dispute_ids)
+    )
+    ordered = query.order_by(DisputeNote.dispute_id, DisputeNote.id)
+    return {dispute_id: body for dispute_id, body in session.execute(ordered)}

@@ -32,9 +32,14 @@ from domain.rules import PlanLine, RuleVersion, Share, Terms, Upline
 
 CHUNK: Final = 500
 
+_PAID = (
+    "SELECT id, member_id, rule_id, uplines, paid_at FROM orders{seek} WHERE account_id = ? AND paid_at >= ?"
+    " AND paid_at < ? AND (paid_at > ? OR id > ?) AND status IN ('paid', 'completed') ORDER BY paid_at, id LIMIT ?"
+)
+# MariaDB would walk over all earlier orders to the next chunk (keyset.py).
 _ORDERS = Sql(
-    "SELECT id, member_id, rule_id, uplines, paid_at FROM orders WHERE account_id = ? AND paid_at >= ? AND paid_at < ?"
-    " AND (paid_at > ? OR id > ?) AND status IN ('paid', 'completed') ORDER BY paid_at, id LIMIT ?"
+    _PAID.format(seek=" FORCE INDEX (ix_orders_account_id_paid_at_id)"),
+    sqlite=_PAID.format(seek=""),
 )
 _LINES = Sql(
     "SELECT order_id, line_no, paid_fen, refunded_fen, terms FROM order_line WHERE order_id IN (??)"

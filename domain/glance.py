@@ -144,7 +144,9 @@ def _day(day: date, daily: Daily | None, counted: AccountDay | None) -> Day:
 def _frozen(session: Session, account_id: int) -> int:
     """Accrued and neither settled nor gone: a sum over the account's days."""
     left = Daily.accrued_fen - Daily.settled_fen - Daily.voided_fen
-    query = select(func.sum(left)).where(Daily.account_id == account_id, Daily.member_id == 0)
+    query = select(func.sum(left)).where(
+        Daily.account_id == account_id, Daily.member_id == 0, Daily.level == 0
+    )
     return int(session.scalar(query) or 0)
 
 

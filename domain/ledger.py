@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from domain import webhooks
 from domain.db import Sql, changed, to_db
 from domain.errors import LedgerBroken
+from domain.keyset import seek
 from domain.models import Posting
 
 # The buckets of a member (member/<id>/frozen …) and of the merchant (merchant/<account>/commission …).
@@ -115,7 +116,7 @@ def statement(
         .limit(limit)
     )
     if before_id is not None:
-        query = query.where(Posting.id < before_id)
+        query = seek(query.where(Posting.id < before_id), Posting.id)
     return list(session.scalars(query))
 
 

@@ -18,6 +18,7 @@ from domain.accounts import OpenAccount
 from domain.bindings import PAID_LEVELS, Found, Person, display_name
 from domain.db import UNIT, Sql, changed, is_duplicate, is_key, maybe_from_db, packed, to_db
 from domain.errors import Invalid, NotFound
+from domain.keyset import seek
 from domain.models import Identity, Member, Relation
 from domain.secrets import Keyring, random_code
 from domain.tally import Changes, Figures
@@ -211,7 +212,7 @@ def newest_downline(
         .limit(limit)
     )
     if before_id is not None:
-        query = query.where(Relation.descendant_id < before_id)
+        query = seek(query.where(Relation.descendant_id < before_id), Relation.descendant_id)
     return list(session.scalars(query))
 
 
@@ -230,7 +231,7 @@ def downline(
         .order_by(Relation.descendant_id)
         .limit(limit)
     )
-    return list(session.scalars(query))
+    return list(session.scalars(seek(query, Relation.descendant_id)))
 
 
 # --- what a push does -----------------------------------------------------------------------------------------------

@@ -20,9 +20,10 @@ from sqlalchemy.orm import Session
 from domain import audit
 from domain.db import Sql, changed, is_duplicate, to_db, to_json
 from domain.errors import Conflict, Invalid, NotFound
-from domain.menu import COMMAND_WORDS, default_menu
+from domain.menu import default_menu
 from domain.models import MenuVersion
 from domain.replies import KeywordTable
+from domain.spoken import COMMAND_OF
 from domain.texts import CHINA, Words
 
 LARGEST_BYTES: Final = 60_000
@@ -219,13 +220,12 @@ def silent_keys(menu: Menu, table: KeywordTable) -> list[Silent]:
     documents += [
         (f"conditional[{index}].", each.buttons) for index, each in enumerate(menu.conditional)
     ]
-    commands = {word.casefold() for word in COMMAND_WORDS}
     for prefix, buttons in documents:
         for where, button in leaves(buttons):
             key = button.get("key")
             if button.get("type") not in {"click", "scancode_waitmsg"} or not isinstance(key, str):
                 continue
-            if key.strip().casefold() not in commands and table.click(key.strip()) is None:
+            if key.strip().casefold() not in COMMAND_OF and table.click(key.strip()) is None:
                 found.append(Silent(f"{prefix}{where}", str(button.get("name", "")), key))
     return found
 

@@ -83,8 +83,7 @@ def add(
     parsed = designs.parse(design)
     if parsed.picture is not None:
         picture_of(session, account_id, parsed.picture)
-    if len(active(session, account_id, purpose)) >= MOST_ACTIVE:
-        raise Invalid(f"at most {MOST_ACTIVE} templates are active at once: retire one first")
+    _check_room(session, account_id, purpose)
     row = PosterTemplate(
         account_id=account_id, name=name, purpose=purpose, design=to_json(design), created_at=now
     )
@@ -102,6 +101,28 @@ def retire(session: Session, account_id: int, template_id: int, now: datetime) -
     )
     if not changed(session.execute(query.values(retired_at=now))):
         raise NotFound("no such active template", template=template_id)
+
+
+def activate(session: Session, account_id: int, template_id: int) -> None:
+    """Show a retired template again. Raises `NotFound` when it is not retired here, `Invalid` when too many are
+    active."""
+    row = get(session, account_id, template_id)
+    if row.retired_at is None:
+        raise NotFound("no such retired template", template=template_id)
+    _check_room(session, account_id, row.purpose)
+    row.retired_at = None
+    session.flush()
+
+
+def _check_room(session: Session, account_id: int, purpose: str) -> None:
+    if len(active(session, account_id, purpose)) >= MOST_ACTIVE:
+        raise Invalid(f"at most {MOST_ACTIVE} templates are active at once: retire one first")
+
+
+def pictures_of(session: Session, account_id: int) -> list[int]:
+    """The numbers of the account's backgrounds, the newest first."""
+    query = select(Picture.id).where(Picture.account_id == account_id)
+    return list(session.scalars(query.order_by(Picture.id.desc())))
 
 
 def active(session: Session, account_id: int, purpose: str) -> list[PosterTemplate]:

@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from domain import codes, designs, drawing, poster_templates, products, scenes
+from domain import avatars, codes, designs, drawing, poster_templates, products, scenes
 from domain.bindings import display_name
 from domain.db import is_duplicate, to_json
 from domain.drawing import Shown
@@ -31,7 +31,8 @@ MEDIA_MARGIN: Final = timedelta(hours=1)
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What a poster says. `fallback` is the name for pictures that cannot show `name`; `expires_on` in Beijing's days,
-    None for a permanent code; `background` the uploaded picture's id, when the template has one."""
+    None for a permanent code; `background` the uploaded picture's id, when the template has one; `avatar` the digest of
+    the member's own picture."""
 
     account_id: int
     member_id: int
@@ -49,13 +50,14 @@ class Facts:
     ticket_id: int | None = None
     ticket_url: str | None = None
     expires_on: date | None = None
+    avatar: str | None = None
 
     @property
     def fingerprint(self) -> str:
         """Same text, same picture."""
         shown = [
             DRAWING, self.template.id, self.template.design.digest, self.account, self.name, self.code, self.product,
-            self.price_fen, self.ticket_url, str(self.expires_on),
+            self.price_fen, self.ticket_url, str(self.expires_on), *([self.avatar] if self.avatar else []),
         ]  # fmt: skip
         return short_digest(to_json(shown))
 
@@ -115,6 +117,7 @@ def _facts(
         price_fen=None if product is None else product.price_fen, is_permanent=permanent,
         ticket_id=None if ticket is None else ticket.id, ticket_url=None if ticket is None else ticket.url,
         expires_on=expires_at and expires_at.astimezone(CHINA).date(),
+        avatar=avatars.digest_of(session, member.id),
     )  # fmt: skip
 
 
@@ -125,7 +128,7 @@ def picture(session: Session, shown: Facts) -> Shown:
     background = shown.template.design.picture
     values = shown.values
     return Shown(
-        shown.ticket_url, values["name"], values,
+        shown.ticket_url, values["name"], values, avatar=avatars.jpeg_of(session, shown.member_id),
         background=(background and poster_templates.picture_of(session, shown.account_id, background)) or None,
     )  # fmt: skip
 

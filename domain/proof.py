@@ -129,9 +129,9 @@ def ledger_check(session: Session, progress: Progress = silent) -> Report:
     return report
 
 
-def _chunks(session: Session, column: Any, size: int = CHUNK) -> Iterator[tuple[int, int]]:
-    """(above, up to) ranges of an id column, each of `size` rows, in order."""
-    above = 0
+def _chunks(session: Session, column: Any, size: int | None = None) -> Iterator[tuple[int, int]]:
+    """(above, up to) ranges of an id column, each of `size` rows (else CHUNK), in order."""
+    above, size = 0, size or CHUNK
     while True:
         ids = (
             select(column.label("id")).where(column > above).order_by(column).limit(size).subquery()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
@@ -12,12 +12,13 @@ from typing import Any, Final
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from domain import audit, bodies, patterns, uploads
+from domain import audit, bodies, patterns, spoken, uploads
 from domain.bodies import Body, TextBody
 from domain.db import changed
 from domain.errors import Conflict, Invalid, NotFound
 from domain.models import Reply
 from domain.patterns import Pattern, TooSlow
+from domain.texts import LANGUAGES
 
 EXACT: Final = "exact"
 CONTAINS: Final = "contains"
@@ -42,7 +43,8 @@ PRIORITIES: Final = range(-1000, 1001)
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One reply as it is used. `number` is its row, 0 for one that is not stored."""
+    """One reply as it is used. `number` is its row, 0 for one that is not stored. `variants`: what is said instead to
+    those who read another language, by language."""
 
     number: int
     kind: str
@@ -51,6 +53,7 @@ class Rule:
     messages: tuple[Body, ...]
     priority: int = 0
     enabled: bool = True
+    variants: Mapping[str, tuple[Body, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, row: Reply) -> Rule:
@@ -58,8 +61,12 @@ class Rule:
         messages = bodies.of_json(row.messages) if row.messages else [TextBody(row.body)]
         return cls(
             row.id, row.kind or KEYWORD, row.matching, row.keyword, tuple(messages), row.priority or 0,
-            row.enabled is not False,
+            row.enabled is not False, bodies.variants_of_json(row.variants),
         )  # fmt: skip
+
+    def said_in(self, lang: str) -> tuple[Body, ...]:
+        """The messages for somebody who reads `lang`."""
+        return self.variants.get(lang, self.messages)
 
 
 def plain(text: str) -> str:
@@ -180,29 +187,45 @@ def put(
     kind: str = KEYWORD,
     priority: int = 0,
     enabled: bool = True,
+    variants: Mapping[str, Sequence[Body]] | None = None,
 ) -> Reply:
     """Add a reply, or replace the one of this kind, matching and keyword. A text alone is one message.
 
     Raises `Invalid`, also when the account has `LIMIT` of them, and for a pattern that is wrong or slow.
     """
     said = [TextBody(messages.strip())] if isinstance(messages, str) else list(messages)
-    rule = Rule(0, kind, matching, keyword.strip(), tuple(said), priority, enabled)
+    others = {lang: tuple(each) for lang, each in (variants or {}).items()}
+    rule = Rule(0, kind, matching, keyword.strip(), tuple(said), priority, enabled, others)
     check(session, account_id, rule)
-    row = session.scalar(
+    row = _same(session, account_id, rule)
+    return _add(session, account_id, rule) if row is None else _written(session, row, rule)
+
+
+def create(session: Session, account_id: int, rule: Rule) -> Reply:
+    """Add a reply. Raises `Invalid`, and `Conflict` when the account has one of that kind, matching and keyword."""
+    rule = replace(rule, keyword=rule.keyword.strip())
+    check(session, account_id, rule)
+    twin = _same(session, account_id, rule)
+    if twin is not None:
+        raise Conflict("another reply has this keyword", reply=twin.id)
+    return _add(session, account_id, rule)
+
+
+def _add(session: Session, account_id: int, rule: Rule) -> Reply:
+    _check_room(session, account_id, rule.matching)
+    row = Reply(account_id=account_id)
+    session.add(row)
+    return _written(session, row, rule)
+
+
+def _same(session: Session, account_id: int, rule: Rule) -> Reply | None:
+    """The account's reply of this kind, matching and keyword."""
+    return session.scalar(
         select(Reply).where(
-            Reply.account_id == account_id,
-            Reply.kind == kind,
-            Reply.matching == matching,
+            Reply.account_id == account_id, Reply.kind == rule.kind, Reply.matching == rule.matching,
             Reply.keyword == rule.keyword,
         )
-    )
-    if row is None:
-        _check_room(session, account_id, matching)
-        row = Reply(account_id=account_id)
-        session.add(row)
-    _write(row, rule)
-    session.flush()
-    return row
+    )  # fmt: skip
 
 
 def change(session: Session, account_id: int, reply_id: int, rule: Rule) -> Reply:
@@ -211,27 +234,23 @@ def change(session: Session, account_id: int, reply_id: int, rule: Rule) -> Repl
     row = get(session, account_id, reply_id)
     rule = replace(rule, keyword=rule.keyword.strip())
     check(session, account_id, rule)
-    twin = session.scalar(
-        select(Reply.id).where(
-            Reply.account_id == account_id, Reply.id != reply_id, Reply.kind == rule.kind,
-            Reply.matching == rule.matching, Reply.keyword == rule.keyword,
-        )
-    )  # fmt: skip
-    if twin is not None:
-        raise Conflict("another reply has this keyword", reply=twin)
+    twin = _same(session, account_id, rule)
+    if twin is not None and twin.id != reply_id:
+        raise Conflict("another reply has this keyword", reply=twin.id)
     if rule.matching == REGEX and row.matching != REGEX:
         _check_room(session, account_id, REGEX, more=0)
-    _write(row, rule)
-    session.flush()
-    return row
+    return _written(session, row, rule)
 
 
-def _write(row: Reply, rule: Rule) -> None:
+def _written(session: Session, row: Reply, rule: Rule) -> Reply:
     first = rule.messages[0]
     row.kind, row.keyword, row.matching = rule.kind, rule.keyword, rule.matching
     row.body = first.text if isinstance(first, TextBody) else ""
     row.messages = bodies.as_json(rule.messages)
+    row.variants = bodies.variants_as_json(rule.variants)
     row.priority, row.enabled, row.timeouts = rule.priority, rule.enabled, 0
+    session.flush()
+    return row
 
 
 def _check_room(session: Session, account_id: int, matching: str, more: int = 1) -> None:
@@ -259,8 +278,12 @@ def check(session: Session, account_id: int, rule: Rule) -> None:
     _check_keyword(rule)
     to_events = rule.kind in {CLICK, SUBSCRIBE}
     most = bodies.ARTICLES_TO_EVENTS if to_events else bodies.ARTICLES_TO_MESSAGES
-    bodies.check(rule.messages, most_articles=most)
-    uploads.check_present(session, account_id, rule.messages)
+    unknown = sorted(set(rule.variants) - set(LANGUAGES))
+    if unknown:
+        raise Invalid("no such language", lang=unknown[0], languages=list(LANGUAGES))
+    for messages in (rule.messages, *rule.variants.values()):
+        bodies.check(messages, most_articles=most)
+        uploads.check_present(session, account_id, messages)
 
 
 def _check_keyword(rule: Rule) -> None:
@@ -290,12 +313,17 @@ def remove(session: Session, account_id: int, reply_id: int) -> None:
         raise NotFound("no such reply", reply=reply_id)
 
 
-def get(session: Session, account_id: int, reply_id: int) -> Reply:
-    """A reply of this account, or `NotFound`."""
-    row = session.get(Reply, reply_id)
+def get(session: Session, account_id: int, reply_id: int, *, lock: bool = False) -> Reply:
+    """A reply of this account, or `NotFound`. `lock`: nobody else changes it until the transaction ends."""
+    row = session.get(Reply, reply_id, with_for_update=lock)
     if row is None or row.account_id != account_id:
         raise NotFound("no such reply", reply=reply_id)
     return row
+
+
+def one_of_kind(session: Session, account_id: int, kind: str) -> Reply | None:
+    """The account's reply to a follow, or to what nothing else answers: there is one of these at most."""
+    return session.scalar(select(Reply).where(Reply.account_id == account_id, Reply.kind == kind))
 
 
 def all_of(session: Session, account_id: int) -> list[Reply]:
@@ -309,8 +337,9 @@ def as_value(row: Reply) -> dict[str, Any]:
     rule = Rule.of(row)
     return {
         "id": row.id, "kind": rule.kind, "keyword": rule.keyword, "matching": rule.matching,
-        "messages": bodies.as_values(rule.messages), "priority": rule.priority, "enabled": rule.enabled,
-        "timeouts": row.timeouts or 0,
+        "messages": bodies.as_values(rule.messages),
+        "variants": {lang: bodies.as_values(each) for lang, each in rule.variants.items()},
+        "priority": rule.priority, "enabled": rule.enabled, "timeouts": row.timeouts or 0,
     }  # fmt: skip
 
 
@@ -332,26 +361,48 @@ def add_timeouts(session: Session, counts: Mapping[int, int]) -> None:
         session.execute(query.values(timeouts=Reply.timeouts + count))
 
 
-# --- trying ---------------------------------------------------------------------------------------------------------
+# --- choosing -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Who answers: a command of the chat by its name, with its argument, or one of the replies, or nobody but our own
+    fallback."""
+
+    command: str
+    argument: str
+    rule: Rule | None
+
+
+def choose(table: KeywordTable, said: str, *, tapped: bool) -> Chosen:
+    """Who answers this text (`tapped`: this menu key), which has no blanks around it. The chat and the console both ask
+    here."""
+    found = spoken.find(said)
+    if found is not None:
+        return Chosen(*found, None)
+    rule = table.click(said) if tapped else table.find(said)
+    return Chosen("", "", rule or table.default)
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Who would answer: a command of the chat by its name, one of the replies, or nobody but our own fallback."""
+    """Who would answer, and which other replies would if that one were not there, those that are off too."""
 
-    command: str | None
-    rule: Rule | None
+    chosen: Chosen
+    others: tuple[Rule, ...]
 
 
-def try_text(
-    session: Session, account_id: int, text: str, commands: Mapping[str, bool], *, tapped: bool = False
-) -> Trial:  # fmt: skip
-    """Which rule answers this text (`tapped`: this menu key). `commands` are menu.COMMAND_WORDS: they go before every
-    reply; one that takes an argument is taken to have been given a right one."""
-    said = plain(text)
-    for word, takes_argument in commands.items():
-        if said == word.casefold() or (takes_argument and said.startswith(word.casefold())):
-            return Trial(word, None)
-    table = table_of(session, account_id)
-    found = table.click(text.strip()) if tapped else table.find(text)
-    return Trial(None, found or table.default)
+def try_text(session: Session, account_id: int, text: str, *, tapped: bool = False) -> Trial:
+    """Which rule answers this text (`tapped`: this menu key), and which others fit it. Changes nothing."""
+    said = text.strip()
+    rules = [Rule.of(row) for row in all_of(session, account_id)]
+    chosen = choose(KeywordTable(rules), said, tapped=tapped)
+    return Trial(
+        chosen, tuple(each for each in rules if each != chosen.rule and _fits(each, said, tapped))
+    )
+
+
+def _fits(rule: Rule, said: str, tapped: bool) -> bool:
+    """Whether this rule would answer if it were the only one."""
+    alone = KeywordTable([replace(rule, enabled=True)])
+    return (alone.click(said) if tapped else alone.find(said)) is not None

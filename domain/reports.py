@@ -26,6 +26,7 @@ from domain import rules
 from domain.accounts import OpenAccount
 from domain.bindings import display_name
 from domain.db import Database, Sql, to_db, to_json
+from domain.keyset import seek
 from domain.models import (
     Audit,
     BindingHistory,
@@ -52,7 +53,7 @@ SLACK: Final = timedelta(hours=1)
 """Ids are given out in the order of time, give or take a transaction: a day's rows lie this close to its ids."""
 
 Key = tuple[int, int]
-"""(member, level); (0, 0) is the whole account."""
+"""(member, level); (0, 0) is the whole account, (0, level) what everybody's rows of the level add up to."""
 Day = dict[Key, dict[str, int]]
 WHOLE: Final[Key] = (0, 0)
 
@@ -79,6 +80,11 @@ def compute(session: Session, account_id: int, day: date) -> Day:
     _add_orders(session, account_id, since, until, rows)
     _add_refunds(session, account_id, since, until, rows)
     _add_commissions(session, account_id, since, until, rows)
+    for (_, level), values in list(rows.items()):
+        if level:
+            total = rows[0, level]
+            for name, value in values.items():
+                total[name] += value
     return {key: values for key, values in rows.items() if any(values.values())}
 
 
@@ -289,7 +295,9 @@ def due_days(session: Session, account_id: int, now: datetime) -> list[date]:
     """The days that may have changed: today, yesterday, and days of which orders were reported late."""
     today = day_of(now)
     yesterday = bounds(today - timedelta(days=1))[0]
+    first, last = _ids(session, Order.id, Order.created_at, yesterday, now)
     late = select(Order.paid_at).where(
+        Order.id.between(first, last),
         Order.account_id == account_id,
         Order.status.in_(["paid", "completed"]),
         Order.created_at >= yesterday,
@@ -304,7 +312,7 @@ def due_days(session: Session, account_id: int, now: datetime) -> list[date]:
 
 def of_account(session: Session, account_id: int, since: date, until: date) -> list[Daily]:
     """The account's days from `since` to `until`, both included; days on which nothing happened have no row."""
-    return _days(session, account_id, 0, since, until)
+    return [row for row in _days(session, account_id, 0, since, until) if row.level == 0]
 
 
 def of_member(
@@ -332,7 +340,8 @@ def by_level(
     sums = [func.sum(getattr(Daily, name)) for name in FIGURES]
     query = (
         select(Daily.level, *sums)
-        .where(Daily.account_id == account_id, Daily.day.between(since, until), Daily.member_id > 0)
+        .where(Daily.member_id == 0, Daily.day.between(since, until))
+        .where(Daily.account_id == account_id, Daily.level > 0)
         .group_by(Daily.level)
     )
     return {
@@ -625,7 +634,8 @@ def _audit_entries(
 ) -> Iterator[dict[str, Any]]:
     after_id = 0
     while True:
-        query = select(Audit).where(Audit.account_id == account_id, Audit.id > after_id)
+        ours = select(Audit).where(Audit.account_id == account_id, Audit.id > after_id)
+        query = seek(ours, Audit.id)
         rows: Sequence[Audit] = session.scalars(query.order_by(Audit.id).limit(CHUNK)).all()
         if not rows:
             return

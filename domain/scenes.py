@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from domain.db import is_duplicate, is_key, to_json
+from domain.errors import NotFound
 from domain.models import QrTicket, Scene
 from domain.secrets import random_code, short_digest
 
@@ -74,6 +75,23 @@ def find(session: Session, account_id: int, code: str) -> Scene | None:
     if not is_key(code):
         return None
     return session.scalar(select(Scene).where(Scene.account_id == account_id, Scene.code == code))
+
+
+def get(session: Session, account_id: int, scene_id: int) -> Scene:
+    """A scene of this account, or `NotFound`."""
+    row = session.get(Scene, scene_id)
+    if row is None or row.account_id != account_id:
+        raise NotFound("no such code", scene=scene_id)
+    return row
+
+
+def of_promoter(session: Session, member_id: int) -> list[Scene]:
+    """The scenes that lead to this member: their own, and those of their product posters. Their keys begin alike, so
+    the unique index finds them."""
+    own = f"{PROMOTER}-{member_id}"
+    products = and_(Scene.owner_key > f"{own}-", Scene.owner_key < f"{own}.")
+    keys = or_(Scene.owner_key == own, products)
+    return list(session.scalars(select(Scene).where(keys).order_by(Scene.id)))
 
 
 def is_fresh(now: datetime) -> ColumnElement[bool]:

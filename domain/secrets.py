@@ -77,7 +77,7 @@ def digest(text: str) -> str:
 
 def short_digest(text: str) -> str:
     """32 characters [A-Z2-7] of a hash: a fixed-size key for a text of any length, same on every try."""
-    return base64.b32encode(hashlib.sha256(text.encode()).digest())[:32].decode()
+    return base64.b32encode(hashlib.sha256(text.encode()).digest()[:20]).decode()
 
 
 def hash_password(password: str) -> str:

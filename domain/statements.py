@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from domain import ledger, sheets
 from domain.db import Sql
+from domain.keyset import seek
 from domain.models import Commission, Order, Posting, Refund, Withdrawal
 from domain.money import yuan
 
@@ -86,15 +87,30 @@ def _signed(bucket: str) -> str:
     )
 
 
-_SUMS = Sql(
-    f"SELECT {', '.join(_signed(bucket) for bucket in ledger.MEMBER_BUCKETS)} FROM posting"  # noqa: S608 - our names
-    " WHERE member_id = ? AND id <= ?"
+_MOVED: Final = ", ".join(f"COALESCE({_signed(bucket)}, 0)" for bucket in ledger.MEMBER_BUCKETS)
+_UNTIL = Sql(f"SELECT {_MOVED} FROM posting WHERE member_id = ? AND id <= ?")  # noqa: S608 - our names
+_SINCE = Sql(
+    "SELECT (SELECT SUM(amount_fen - clawed_fen) FROM commission WHERE member_id = ? AND status = 'frozen'),"  # noqa: S608 - our names
+    " (SELECT available_fen FROM balance WHERE member_id = ?),"
+    f" (SELECT withdrawing_fen FROM balance WHERE member_id = ?), {_MOVED}"
+    " FROM posting WHERE member_id = ? AND id > ?"
+)
+_SPAN = Sql(
+    "SELECT (SELECT MIN(id) FROM posting WHERE member_id = ?) AS first,"
+    " (SELECT MAX(id) FROM posting WHERE member_id = ?) AS last"
 )
 
 
 def balances_after(session: Session, member_id: int, posting_id: int) -> tuple[int, int, int]:
-    """(frozen, available, withdrawing) fen after this posting: one sum over the member's own rows."""
-    return tuple(int(value or 0) for value in _SUMS(session, member_id, posting_id).one())  # type: ignore[return-value]
+    """(frozen, available, withdrawing) fen after this posting: a sum over the member's own rows until then, or, when
+    those since are probably fewer, what there is now without them."""
+    span = _SPAN(session, member_id, member_id).one()
+    if posting_id * 2 <= (span.first or 0) + (span.last or 0):
+        frozen, available, withdrawing = map(int, _UNTIL(session, member_id, posting_id).one())
+        return frozen, available, withdrawing
+    # One statement, so one moment: what is posted meanwhile is in both parts or in none.
+    row = [int(value or 0) for value in _SINCE(session, *[member_id] * 4, posting_id).one()]
+    return row[0] - row[3], row[1] - row[4], row[2] - row[5]
 
 
 def page(
@@ -114,7 +130,8 @@ def stream(session: Session, member_id: int) -> Iterator[Line]:
     balances = (0, 0, 0)
     after_id = 0
     while True:
-        query = select(Posting).where(Posting.member_id == member_id, Posting.id > after_id)
+        mine = select(Posting).where(Posting.member_id == member_id, Posting.id > after_id)
+        query = seek(mine, Posting.id)
         rows = list(session.scalars(query.order_by(Posting.id).limit(CHUNK)))
         if not rows:
             return

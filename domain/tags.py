@@ -77,6 +77,19 @@ def remove_rule(session: Session, account_id: int, rule_id: int) -> None:
     look_at_all(session, account_id)
 
 
+def follow_code(session: Session, account_id: int, scene_code: str, name: str | None) -> None:
+    """Whoever follows by this code carries the tag of this name from now on; None takes the rule away."""
+    if name is not None:
+        put_rule(session, account_id, CHANNEL, scene_code, name)
+        return
+    query = select(TagRule.id).where(
+        TagRule.account_id == account_id, TagRule.attribute == CHANNEL, TagRule.value == scene_code
+    )
+    known = session.scalar(query)
+    if known is not None:
+        remove_rule(session, account_id, known)
+
+
 def rules_of(session: Session, account_id: int) -> list[TagRule]:
     """The account's rules."""
     query = select(TagRule).where(TagRule.account_id == account_id)
@@ -133,6 +146,14 @@ def tags_of(session: Session, account_id: int) -> list[Tag]:
     """The account's tags as they were last read."""
     query = select(Tag).where(Tag.account_id == account_id)
     return list(session.scalars(query.order_by(Tag.tag_id)))
+
+
+def get(session: Session, account_id: int, tag_id: int) -> Tag:
+    """A tag of the account as it was last read, or `NotFound`."""
+    row = session.get(Tag, (account_id, tag_id))
+    if row is None:
+        raise NotFound("no such tag", tag_id=tag_id)
+    return row
 
 
 def people_with(
@@ -339,7 +360,57 @@ def refused(session: Session, tag_id: int, member_ids: Sequence[int], error: str
     _REFUSED.among(session, (error[:190], tag_id), member_ids)
 
 
+_COUNT_WAITING = Sql(
+    "SELECT COUNT(*) AS people FROM (SELECT 1 FROM member_tag WHERE account_id = ? AND state = ? LIMIT ?) AS some"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the tags of an account are: members looked at in the walk that runs (`looked_to` is the last one's id),
+    when the last walk ended, and how many tags wait to be told to WeChat or were refused, up to `MOST_COUNTED`."""
+
+    looked_to: int
+    looked_at: datetime | None
+    waiting: int
+    refused: int
+
+
+MOST_COUNTED: Final = 10_000
+
+
+def progress(session: Session, account_id: int) -> Progress:
+    """For people who look."""
+    place = session.get(Sweep, (account_id, TASK_ALL))
+    count = {
+        state: _COUNT_WAITING(session, account_id, state, MOST_COUNTED).one().people
+        for state in ("add", "remove", "refused")
+    }
+    return Progress(
+        place.after_id if place is not None else 0, place.finished_at if place is not None else None,
+        count["add"] + count["remove"], count["refused"],
+    )  # fmt: skip
+
+
+def refusals(session: Session, account_id: int, limit: int = 20) -> list[tuple[int, int, str]]:
+    """Some of what WeChat refused: (member, tag, why)."""
+    query = select(MemberTag.member_id, MemberTag.tag_id, MemberTag.error).where(
+        MemberTag.account_id == account_id, MemberTag.state == "refused"
+    )
+    return [(one, tag, error or "") for one, tag, error in session.execute(query.limit(limit))]
+
+
 # --- the blacklist --------------------------------------------------------------------------------------------------
+
+
+def blacklist_page(
+    session: Session, account_id: int, *, after: str = "", limit: int = 100
+) -> list[Blacklisted]:
+    """Who is kept out, as it was last read; keyset page after an openid."""
+    query = select(Blacklisted).where(
+        Blacklisted.account_id == account_id, Blacklisted.openid > after
+    )
+    return list(session.scalars(query.order_by(Blacklisted.openid).limit(limit)))
 
 
 def blacklist_of(session: Session, account_id: int) -> list[Blacklisted]:

@@ -1,19 +1,19 @@
 """素材: the merchant's pictures, voices and videos. We keep the bytes; WeChat keeps a copy for three days, which the
-clock renews before it lapses (jobs/media.py)."""
+clock renews before it lapses (jobs/replies.py), or for ever in its library, which has so many places."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from domain.bodies import IMAGE, VIDEO, VOICE, Body, MediaBody, of_json
+from domain.bodies import IMAGE, VIDEO, VOICE, Body, MediaBody, of_json, variants_of_json
 from domain.db import changed
 from domain.errors import Conflict, Invalid, NotFound
 from domain.models import Reply, ReplyMedia
@@ -26,6 +26,8 @@ of the database."""
 MOST_FILES: Final = 200
 RENEW_BEFORE: Final = timedelta(hours=12)
 USABLE_FOR: Final = timedelta(minutes=5)
+FOREVER: Final = datetime(9000, 1, 1, tzinfo=UTC)
+"""When WeChat forgets what is in its library."""
 
 _EXTENSIONS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
@@ -95,6 +97,12 @@ def add(
     return row
 
 
+def kind_of(name: str) -> str:
+    """The kind of file that a name says it is; "" for one that WeChat does not take."""
+    extension = name.rpartition(".")[2].lower()
+    return next((kind for kind, endings in _EXTENSIONS.items() if extension in endings), "")
+
+
 def _is_right(extension: str, content: bytes) -> bool:
     if extension == "mp4":
         return content[4:8] == b"ftyp"
@@ -103,16 +111,23 @@ def _is_right(extension: str, content: bytes) -> bool:
 
 def remove(session: Session, account_id: int, media: int) -> None:
     """Delete a file that no reply shows; `Conflict` names the reply, `NotFound` when there is no such file."""
-    for row in session.scalars(select(Reply).where(Reply.account_id == account_id)):
-        if row.messages and media in _used_by(of_json(row.messages)):
-            raise Conflict("a reply shows this file", reply=row.id)
+    check_unused(session, account_id, media)
     query = delete(ReplyMedia).where(ReplyMedia.account_id == account_id, ReplyMedia.id == media)
     if not changed(session.execute(query)):
         raise NotFound("no such file", media=media)
 
 
-def _used_by(messages: Sequence[Body]) -> set[int]:
-    return {each.media for each in messages if isinstance(each, MediaBody)}
+def check_unused(session: Session, account_id: int, media: int) -> None:
+    """`Conflict` when a reply shows this file."""
+    using = shown_by(session, account_id).get(media)
+    if using:
+        raise Conflict("a reply shows this file", reply=using[0])
+
+
+def _used_by(messages: str | None, variants: str | None) -> set[int]:
+    """The files that a reply shows, in any language."""
+    said = [of_json(messages or "[]"), *variants_of_json(variants).values()]
+    return {each.media for bodies in said for each in bodies if isinstance(each, MediaBody)}
 
 
 _COLUMNS = (ReplyMedia.id, ReplyMedia.kind, ReplyMedia.media_id, ReplyMedia.media_expires_at)
@@ -122,6 +137,66 @@ def known(session: Session, account_id: int) -> dict[int, Known]:
     """The account's files by id, without their bytes."""
     rows = session.execute(select(*_COLUMNS).where(ReplyMedia.account_id == account_id))
     return {row.id: Known(*row) for row in rows}
+
+
+_LISTED = (
+    ReplyMedia.id, ReplyMedia.kind, ReplyMedia.name, ReplyMedia.size, ReplyMedia.permanent, ReplyMedia.media_id,
+    ReplyMedia.media_expires_at, ReplyMedia.created_at,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A file in a list, without its bytes. `expires_at` is `FOREVER` for what is in WeChat's library."""
+
+    media: int
+    kind: str
+    name: str
+    size: int
+    permanent: bool
+    media_id: str | None
+    expires_at: datetime | None
+    created_at: datetime
+
+
+def get(session: Session, account_id: int, media: int) -> Listed:
+    """A file of this account, or `NotFound`."""
+    query = select(*_LISTED).where(ReplyMedia.account_id == account_id, ReplyMedia.id == media)
+    row = session.execute(query).one_or_none()
+    if row is None:
+        raise NotFound("no such file", media=media)
+    return Listed(*row)
+
+
+def set_permanent(session: Session, account_id: int, media: int, permanent: bool) -> None:
+    """Have WeChat keep a file for ever from its next upload on (what it has stays in use until then), or for three days
+    again, with nothing there now. Raises `NotFound`."""
+    get(session, account_id, media)
+    values = (
+        {"permanent": True}
+        if permanent
+        else {"permanent": False, "media_id": None, "media_expires_at": None}
+    )
+    session.execute(update(ReplyMedia).where(ReplyMedia.id == media).values(**values))
+
+
+def all_of(session: Session, account_id: int) -> list[Listed]:
+    """The account's files, newest first."""
+    query = (
+        select(*_LISTED).where(ReplyMedia.account_id == account_id).order_by(ReplyMedia.id.desc())
+    )
+    return [Listed(*row) for row in session.execute(query)]
+
+
+def shown_by(session: Session, account_id: int) -> dict[int, list[int]]:
+    """By file: the replies that show it, in any language."""
+    found: dict[int, list[int]] = {}
+    for row in session.scalars(
+        select(Reply).where(Reply.account_id == account_id).order_by(Reply.id)
+    ):
+        for media in _used_by(row.messages, row.variants):
+            found.setdefault(media, []).append(row.id)
+    return found
 
 
 def check_present(session: Session, account_id: int, messages: Sequence[Body]) -> None:
@@ -143,6 +218,8 @@ class File:
     kind: str
     file_name: str
     content: bytes
+    name: str
+    permanent: bool
 
 
 def load(session: Session, account_id: int, media: int) -> tuple[Known, File]:
@@ -151,20 +228,25 @@ def load(session: Session, account_id: int, media: int) -> tuple[Known, File]:
     if row is None or row.account_id != account_id:
         raise NotFound("no such file", media=media)
     return Known(row.id, row.kind, row.media_id, row.media_expires_at), File(
-        row.id, row.kind, f"reply-{row.id}.{row.extension}", row.content
+        row.id, row.kind, f"reply-{row.id}.{row.extension}", row.content, row.name, row.permanent
     )
 
 
-def keep_id(session: Session, media: int, media_id: str, expires_at: datetime) -> None:
-    """Remember what WeChat calls the file now; of two uploads at once the one that lives longer stays."""
-    session.execute(
+def keep_id(
+    session: Session, media: int, media_id: str, expires_at: datetime, *, permanent: bool = False
+) -> bool:
+    """Remember what WeChat calls the file now; of two uploads at once the one that lives longer stays. Whether it was
+    remembered: somebody may have made it `permanent`, or not, since the upload began."""
+    kept = session.execute(
         update(ReplyMedia)
         .where(
             ReplyMedia.id == media,
+            ReplyMedia.permanent == permanent,
             (ReplyMedia.media_expires_at.is_(None)) | (ReplyMedia.media_expires_at < expires_at),
         )
         .values(media_id=media_id, media_expires_at=expires_at)
     )
+    return bool(changed(kept))
 
 
 def forget_id(session: Session, media: int, media_id: str) -> None:
@@ -175,19 +257,21 @@ def forget_id(session: Session, media: int, media_id: str) -> None:
 
 def to_renew(session: Session, now: datetime) -> list[tuple[int, int]]:
     """(account, file) of what replies that are switched on show and WeChat does not have, or only for some hours."""
-    query = select(Reply.account_id, Reply.messages).where(
-        Reply.enabled, Reply.messages.like('%"media":%')
+    mark = '%"media":%'
+    query = select(Reply.account_id, Reply.messages, Reply.variants).where(
+        Reply.enabled, Reply.messages.like(mark) | Reply.variants.like(mark)
     )
     shown = {
         (account_id, media)
-        for account_id, messages in session.execute(query)
-        for media in _used_by(of_json(messages or "[]"))
+        for account_id, messages, variants in session.execute(query)
+        for media in _used_by(messages, variants)
     }
     if not shown:
         return []
     late = select(ReplyMedia.account_id, ReplyMedia.id).where(
         (ReplyMedia.media_expires_at.is_(None))
-        | (ReplyMedia.media_expires_at < now + RENEW_BEFORE),
+        | (ReplyMedia.media_expires_at < now + RENEW_BEFORE)
+        | (ReplyMedia.permanent & (ReplyMedia.media_expires_at < FOREVER)),
         ReplyMedia.id.in_({media for _, media in shown}),
     )
     return sorted({(account_id, media) for account_id, media in session.execute(late)} & shown)

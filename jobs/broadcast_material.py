@@ -18,7 +18,7 @@ from domain.accounts import OpenAccount
 from domain.campaigns import content as contents
 from domain.campaigns.content import Article, Content
 from domain.models import Campaign, CampaignFile
-from wechat import api, drafts, mass
+from wechat import api, drafts, mass, materials
 from wechat.client import PlatformClient
 
 FRESH: Final = timedelta(hours=1)
@@ -75,7 +75,7 @@ class Parcel:
     def _cover(self, name: str) -> str:
         one = self._file(name)
         if one.thumb_id is None:
-            made = drafts.add_material_image(self.client, one.content, _file_name(one), _type(one))
+            made = materials.add_material(self.client, "image", one.content, _file_name(one))
             self._keep(one, thumb_id=made)
             return made
         return one.thumb_id

@@ -1,5 +1,5 @@
-"""Requests to addresses that merchants enter: webhooks and alerts. Never to a private address unless the operator
-allows it, never along a redirect, never for long.
+"""Requests to addresses that others name: webhooks, alerts, pictures of members. Never to a private address unless the
+operator allows it, never along a redirect, never for long.
 
 The name is looked up once and the connection goes to the very address that was checked, so that a name which changes
 its mind in between leads nowhere.
@@ -62,6 +62,28 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, private: bool) ->
         except HTTPError as error:
             raise Unreachable(type(error).__name__) from error
     return Answered(answer.status, round((time.monotonic() - began) * 1000))
+
+
+def get(url: str, *, most_bytes: int, private: bool) -> bytes:
+    """What stands at an address, when it answers 200 with at most `most_bytes`. `private` as for `post`. Raises
+    `Unreachable`."""
+    parts = urlsplit(url)
+    address = _resolve(parts, private)
+    with _pool(parts, address) as pool:
+        try:
+            answer = pool.urlopen(
+                "GET", f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}",
+                headers={"Host": parts.netloc}, redirect=False, retries=False, preload_content=False,
+            )  # fmt: skip
+            content: bytes = answer.read(most_bytes + 1)
+            answer.close()
+        except HTTPError as error:
+            raise Unreachable(type(error).__name__) from error
+    if answer.status != 200:
+        raise Unreachable(f"answered {answer.status}")
+    if len(content) > most_bytes:
+        raise Unreachable("the answer is too long")
+    return content
 
 
 def _resolve(parts: SplitResult, private: bool) -> str:

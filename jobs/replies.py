@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Final, cast
+from datetime import datetime
+from typing import Final, Literal, cast
 
 from sqlalchemy.orm import Session
 
@@ -22,7 +23,7 @@ from domain.secrets import Unreadable
 from jobs.drain import Deliver, drain
 from jobs.outcomes import Done
 from jobs.process import Process, current
-from wechat import api, custom
+from wechat import api, custom, materials
 from wechat.client import PlatformClient
 from wechat.errors import OutcomeUnknown, RecipientRefused, Refused, Retryable, WeChatError
 
@@ -155,21 +156,32 @@ def media_id_of(
 
 
 def upload(process: Process, client: PlatformClient, account_id: int, media: int) -> str:
-    """Give WeChat the file and remember what it calls it. One upload too many is harmless."""
+    """Give WeChat the file and remember what it calls it. One upload too many is harmless, and what is in the library
+    without our remembering it is taken out again."""
     database = process.context.database
     _, file = database.read(lambda session: uploads.load(session, account_id, media))
     try:
-        made = api.upload_media(
-            client, cast(api.MediaKind, file.kind), file.content, file.file_name
-        )
+        media_id, expires_at = _uploaded(client, file)
     except OutcomeUnknown as error:
         raise Retryable(str(error), path=error.path) from None
 
-    def keep(session: Session) -> None:
-        uploads.keep_id(session, media, made.media_id, made.expires_at)
+    def keep(session: Session) -> bool:
+        return uploads.keep_id(session, media, media_id, expires_at, permanent=file.permanent)
 
-    database.transact(keep)
-    return made.media_id
+    if not database.transact(keep) and file.permanent:
+        materials.delete_material(client, media_id)
+        raise Retryable("the file was changed meanwhile", path="/cgi-bin/material/add_material")
+    return media_id
+
+
+def _uploaded(client: PlatformClient, file: uploads.File) -> tuple[str, datetime]:
+    kind = cast(Literal["image", "voice", "video"], file.kind)
+    if file.permanent:
+        title = file.name.rpartition(".")[0] or file.name
+        media_id = materials.add_material(client, kind, file.content, file.file_name, title)
+        return media_id, uploads.FOREVER
+    made = api.upload_media(client, kind, file.content, file.file_name)
+    return made.media_id, made.expires_at
 
 
 def renew_media() -> int:

@@ -5,7 +5,7 @@
 `mariadb`         the server itself, shared by the tests of one process.
 `redis_url`       a real Valkey; flushed before each test that asks for it.
 `paying`          an account that pays through WeChat Pay at the simulator.
-`simulator`       a fake WeChat over HTTP.  `app_server`: our own web, worker and clock processes.
+`simulator`       a fake WeChat over HTTP, empty.  `app_server`: our own web, worker and clock processes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pytest
 import redis
 
 from domain.db import Database
+from tests.support.compiled import keep_compiled
 from tests.support.databases import Schemas, emptied, rolled_back
 from tests.support.mariadb import MariaDB, running_mariadb
 from tests.support.paying import Paying, open_paying
@@ -25,6 +26,7 @@ from tests.support.servers import AppServer, Simulator, running_app, running_sim
 from tests.support.valkey import running_valkey
 
 ENGINES = ["sqlite", "mariadb"]
+keep_compiled()
 
 
 @pytest.fixture(scope="session")
@@ -76,26 +78,26 @@ def redis_url(valkey_url: str) -> str:
     return valkey_url
 
 
-@pytest.fixture
-def simulator(tmp_path: Path) -> Generator[Simulator]:
-    """A fake WeChat on a free port, in a process of its own."""
-    with running_simulator(tmp_path) as made:
-        yield made
-
-
 @pytest.fixture(scope="session")
 def shared_simulator(tmp_path_factory: pytest.TempPathFactory) -> Generator[Simulator]:
-    """One fake WeChat for all tests of this process; whoever takes it resets it first."""
+    """One fake WeChat for all tests of this process. Take `simulator`, which is empty."""
     with running_simulator(tmp_path_factory.mktemp("simulator")) as made:
         yield made
 
 
 @pytest.fixture
+def simulator(shared_simulator: Simulator) -> Simulator:
+    """A fake WeChat over HTTP in which nobody is, which does nothing wrong, and whose clock is right."""
+    shared_simulator.forget()
+    return shared_simulator
+
+
+@pytest.fixture
 def paying(
-    tmp_path: Path, live_database: Database, redis_url: str, shared_simulator: Simulator
+    tmp_path: Path, live_database: Database, redis_url: str, simulator: Simulator
 ) -> Generator[Paying]:
     """An account that pays through WeChat Pay, with a worker's inside and a notify address that answers."""
-    with open_paying(tmp_path, live_database, redis_url, shared_simulator) as made:
+    with open_paying(tmp_path, live_database, redis_url, simulator) as made:
         yield made
 
 

@@ -23,19 +23,21 @@ from domain import (
     privacy,
     replies,
     tags,
+    texts,
     uploads,
+    wordings,
 )
 from domain.accounts import OpenAccount
 from domain.bodies import Body, MediaBody, TextBody
 from domain.errors import Invalid
-from domain.menu import COMMAND_WORDS
 from domain.texts import Words, overrides_of
+from web import materials
 from web import menus as platform_menus
+from web import tags as people_tags
 from web.cli import ACTOR, account_of, account_option, form, member
 from web.current import context
 from wechat import conditional
 from wechat import followers as platform_followers
-from wechat import tags as platform_tags
 
 menu = AppGroup("menu", help="The account's menu in WeChat (菜单).")
 
@@ -321,18 +323,19 @@ def switch_reply(slug: str, number: int, state: str) -> dict[str, Any]:
 @click.option("--tapped", is_flag=True, help="TEXT is a menu key.")
 @form
 def test_reply(slug: str, text: str, tapped: bool) -> dict[str, Any]:
-    """Who would answer this text: a command, a reply, or our own fallback (both null)."""
+    """Who would answer this text: a command, a reply, or our own fallback (both null); and which others fit it."""
     trial = context().database.read(
         lambda session: replies.try_text(
-            session, accounts.get(session, slug).id, text, COMMAND_WORDS, tapped=tapped
+            session, accounts.get(session, slug).id, text, tapped=tapped
         )
     )
-    rule = trial.rule
+    rule = trial.chosen.rule
     shown = None if rule is None else {
         "id": rule.number, "kind": rule.kind, "keyword": rule.keyword, "matching": rule.matching,
         "messages": bodies.as_values(rule.messages),
     }  # fmt: skip
-    return {"command": trial.command, "reply": shown}
+    others = [one.number for one in trial.others]
+    return {"command": trial.chosen.command or None, "reply": shown, "others": others}
 
 
 media = AppGroup("media", help="The merchant's pictures, voices and videos (素材).")
@@ -361,11 +364,79 @@ def add_media(slug: str, kind: str, file: IO[bytes]) -> dict[str, Any]:
 @click.argument("number", type=int)
 @form
 def remove_media(slug: str, number: int) -> dict[str, Any]:
-    """Delete a file that no reply shows."""
-    context().database.transact(
-        lambda session: uploads.remove(session, accounts.get(session, slug).id, number)
-    )
+    """Delete a file that no reply shows, at WeChat too."""
+    materials.remove(context(), _opened(slug), number, actor=ACTOR)
     return {"removed": number}
+
+
+@media.command("permanent")
+@account_option
+@click.argument("number", type=int)
+@click.argument("state", type=click.Choice(["on", "off"]))
+@form
+def keep_media(slug: str, number: int, state: str) -> dict[str, Any]:
+    """Let WeChat keep a file for ever, or for three days at a time. Its library holds 100,000 pictures, 1,000 voices
+    and 1,000 videos."""
+    materials.set_permanent(context(), _opened(slug), number, state == "on", actor=ACTOR)
+    return {"id": number, "permanent": state == "on"}
+
+
+# --- texts ----------------------------------------------------------------------------------------------------------
+
+wording = AppGroup("text", help="Our texts in the merchant's own words (文案).")
+lang_option = click.option(
+    "--lang", default=texts.ZH_CN, show_default=True, type=click.Choice(tuple(texts.LANGUAGES))
+)
+
+
+@wording.command("list")
+@account_option
+@lang_option
+@form
+def list_wordings(slug: str, lang: str) -> dict[str, Any]:
+    """The merchant's own wordings; `unusable`: the default is said, because an upgrade made this one impossible."""
+    found = context().database.read(
+        lambda session: texts.stored(session, accounts.get(session, slug).id, lang)
+    )
+    return {
+        "texts": [
+            {"key": key, "body": body, "default": texts.Words(lang=lang).template(key) if key in texts.TEXTS else None,
+             "unusable": not texts.is_usable(key, body)}
+            for key, body in sorted(found.items())
+        ]
+    }  # fmt: skip
+
+
+@wording.command("set")
+@account_option
+@lang_option
+@click.argument("key")
+@click.argument("body")
+@form
+def set_wording(slug: str, lang: str, key: str, body: str) -> dict[str, Any]:
+    """Say BODY instead of our text KEY; `missing` are placeholders of ours that it leaves out."""
+    _change_wording(slug, lang, key, body)
+    return {"key": key, "missing": texts.missing(key, body)}
+
+
+@wording.command("reset")
+@account_option
+@lang_option
+@click.argument("key")
+@form
+def reset_wording(slug: str, lang: str, key: str) -> dict[str, Any]:
+    """Say our text KEY again."""
+    _change_wording(slug, lang, key, None)
+    return {"key": key}
+
+
+def _change_wording(slug: str, lang: str, key: str, body: str | None) -> None:
+    now = context().clock.now()
+    context().database.transact(
+        lambda session: wordings.change(
+            session, accounts.get(session, slug).id, lang, key, body, actor=ACTOR, now=now
+        )
+    )
 
 
 # --- followers ------------------------------------------------------------------------------------------------------
@@ -431,24 +502,19 @@ label = AppGroup("tag", help="Tags of followers (标签).")
 @form
 def list_tags(slug: str) -> dict[str, Any]:
     """The tags that WeChat has now, and the rules that give them."""
-    opened, now = _opened(slug), context().clock.now()
-    found = platform_tags.list_tags(context().platform(opened))
-
-    def keep(session: Session) -> dict[str, Any]:
-        known = [(each.tag_id, each.name, each.people) for each in found]
-        tags.read_back(session, opened.id, known, now)
-        return {
-            "tags": [asdict(each) for each in found],
-            "rules": [
-                {
-                    "id": rule.id, "attribute": rule.attribute, "value": rule.value, "name": rule.name,
-                    "tag_id": rule.tag_id,
-                }
-                for rule in tags.rules_of(session, opened.id)
-            ],
-        }  # fmt: skip
-
-    return context().database.transact(keep)
+    opened = _opened(slug)
+    found = people_tags.read(context(), opened)
+    rules = context().database.read(lambda session: tags.rules_of(session, opened.id))
+    return {
+        "tags": [asdict(each) for each in found],
+        "rules": [
+            {
+                "id": rule.id, "attribute": rule.attribute, "value": rule.value, "name": rule.name,
+                "tag_id": rule.tag_id,
+            }
+            for rule in rules
+        ],
+    }  # fmt: skip
 
 
 @label.command("create")
@@ -457,8 +523,7 @@ def list_tags(slug: str) -> dict[str, Any]:
 @form
 def create_tag(slug: str, name: str) -> dict[str, Any]:
     """Make a tag in WeChat."""
-    _check_name(name)
-    return asdict(platform_tags.create_tag(context().platform(_opened(slug)), name))
+    return asdict(people_tags.create(context(), _opened(slug), name, actor=ACTOR))
 
 
 @label.command("rename")
@@ -468,10 +533,7 @@ def create_tag(slug: str, name: str) -> dict[str, Any]:
 @form
 def rename_tag(slug: str, tag_id: int, name: str) -> dict[str, Any]:
     """Rename a tag in WeChat; rules that give it follow."""
-    _check_name(name)
-    opened = _opened(slug)
-    platform_tags.rename_tag(context().platform(opened), tag_id, name)
-    context().database.transact(lambda session: tags.rename(session, opened.id, tag_id, name))
+    people_tags.rename(context(), _opened(slug), tag_id, name, actor=ACTOR)
     return {"tag_id": tag_id, "name": name}
 
 
@@ -481,17 +543,8 @@ def rename_tag(slug: str, tag_id: int, name: str) -> dict[str, Any]:
 @form
 def delete_tag(slug: str, tag_id: int) -> dict[str, Any]:
     """Delete a tag in WeChat. One that a rule gives is made again: remove the rule first."""
-    opened = _opened(slug)
-    rules = context().database.read(lambda session: tags.rules_of(session, opened.id))
-    if any(rule.tag_id == tag_id for rule in rules):
-        raise Invalid("a rule gives this tag: remove the rule first", tag_id=tag_id)
-    platform_tags.delete_tag(context().platform(opened), tag_id)
+    people_tags.delete(context(), _opened(slug), tag_id, actor=ACTOR)
     return {"deleted": tag_id}
-
-
-def _check_name(name: str) -> None:
-    if not 1 <= len(name) <= platform_tags.NAME_LENGTH:
-        raise Invalid(f"a tag's name has 1 to {platform_tags.NAME_LENGTH} characters")
 
 
 @label.command("rule")
@@ -538,7 +591,6 @@ def remove_tag_rule(slug: str, number: int) -> dict[str, Any]:
 # --- the blacklist --------------------------------------------------------------------------------------------------
 
 ban = AppGroup("blacklist", help="Who is kept out by WeChat (黑名单): their pushes do not come.")
-PAGES: Final = 100
 
 
 @ban.command("show")
@@ -546,64 +598,29 @@ PAGES: Final = 100
 @form
 def show_blacklist(slug: str) -> dict[str, Any]:
     """Who is kept out, as WeChat has it now."""
-    opened, now = _opened(slug), context().clock.now()
-    client = context().platform(opened)
-    openids: list[str] = []
-    page = platform_tags.blacklist(client)
-    for _ in range(PAGES):
-        openids += page.openids
-        if not page.next_openid:
-            break
-        page = platform_tags.blacklist(client, page.next_openid)
-    openids = list(dict.fromkeys(openids))
-    context().database.transact(
-        lambda s: tags.keep_blacklist(s, opened.id, openids, actor=ACTOR, now=now, whole=True)
-    )
-    return {"people": openids}
+    return {"people": people_tags.read_blacklist(context(), _opened(slug), actor=ACTOR)}
 
 
 @ban.command("add")
 @account_option
 @click.argument("openids", nargs=-1, required=True)
+@click.option("--reason", default="", help="Why, for the audit log.")
 @form
-def add_to_blacklist(slug: str, openids: tuple[str, ...]) -> dict[str, Any]:
+def add_to_blacklist(slug: str, openids: tuple[str, ...], reason: str) -> dict[str, Any]:
     """Keep up to 20 people out."""
-    tags.check_people(openids, platform_tags.BLACKLIST_PER_CALL)
-    opened, now = _opened(slug), context().clock.now()
-    platform_tags.add_to_blacklist(context().platform(opened), openids)
-
-    def keep(session: Session) -> None:
-        tags.keep_blacklist(session, opened.id, openids, actor=ACTOR, now=now, whole=False)
-        _note_ban(session, opened.id, "blacklisted", openids, now)
-
-    context().database.transact(keep)
+    people_tags.keep_out(context(), _opened(slug), openids, reason=reason, actor=ACTOR)
     return {"added": list(openids)}
 
 
 @ban.command("remove")
 @account_option
 @click.argument("openids", nargs=-1, required=True)
+@click.option("--reason", default="", help="Why, for the audit log.")
 @form
-def remove_from_blacklist(slug: str, openids: tuple[str, ...]) -> dict[str, Any]:
+def remove_from_blacklist(slug: str, openids: tuple[str, ...], reason: str) -> dict[str, Any]:
     """Let up to 20 people in again."""
-    tags.check_people(openids, platform_tags.BLACKLIST_PER_CALL)
-    opened, now = _opened(slug), context().clock.now()
-    platform_tags.remove_from_blacklist(context().platform(opened), openids)
-
-    def drop(session: Session) -> None:
-        tags.drop_blacklist(session, opened.id, openids)
-        _note_ban(session, opened.id, "unblacklisted", openids, now)
-
-    context().database.transact(drop)
+    people_tags.let_in(context(), _opened(slug), openids, reason=reason, actor=ACTOR)
     return {"removed": list(openids)}
-
-
-def _note_ban(
-    session: Session, account_id: int, action: str, openids: Sequence[str], now: datetime
-) -> None:
-    audit.record(
-        session, account_id, actor=ACTOR, action=action, subject="blacklist", after=list(openids), now=now
-    )  # fmt: skip
 
 
 # --- personal data --------------------------------------------------------------------------------------------------
@@ -634,5 +651,5 @@ def export_member(slug: str, openid: str) -> dict[str, Any]:
     return context().database.transact(read)
 
 
-COMMANDS: Final = (menu, reply, media, crowd, label, ban)
+COMMANDS: Final = (menu, reply, media, wording, crowd, label, ban)
 """What app.py adds to `flask`; `member export` joins the group of web/cli.py."""

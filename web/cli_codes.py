@@ -13,8 +13,19 @@ from typing import Any
 
 import click
 from flask.cli import AppGroup
+from sqlalchemy.orm import Session
 
-from domain import accounts, code_stats, codes, designs, drawing, members, poster_templates, scenes
+from domain import (
+    accounts,
+    code_stats,
+    codes,
+    designs,
+    drawing,
+    members,
+    poster_templates,
+    scenes,
+    tags,
+)
 from domain.codes import Card
 from domain.errors import Invalid
 from domain.models import CodeDay
@@ -56,11 +67,14 @@ def _reply_options(command: Any) -> Any:
 def add_code(slug: str, name: str, sku: str | None, **said: str | None) -> dict[str, Any]:
     """A new code. WeChat's ticket for it comes within seconds; `code show` tells it."""
     now = context().clock.now()
-    return context().database.transact(
-        lambda session: _shown(
-            codes.add(session, accounts.get(session, slug).id, name=name, sku=sku, now=now, **said)
-        )
-    )
+
+    def add(session: Session) -> dict[str, Any]:
+        account_id = accounts.get(session, slug).id
+        card = codes.add(session, account_id, name=name, sku=sku, now=now, **said)
+        tags.follow_code(session, account_id, card.scene.code, card.code.tag)
+        return _shown(card)
+
+    return context().database.transact(add)
 
 
 @code.command("set")
@@ -76,6 +90,7 @@ def set_code(slug: str, scene: str, **said: str | None) -> dict[str, Any]:
         codes.change(
             session, account_id, scene, reply=said["reply"], media_id=said["media_id"], tag=said["tag"]
         )  # fmt: skip
+        tags.follow_code(session, account_id, scene, said["tag"])
         return _shown(codes.get(session, account_id, scene))
 
     return context().database.transact(write)

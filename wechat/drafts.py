@@ -75,20 +75,6 @@ def upload_article_image(
     return _text(client.post(path, files={"media": (filename, content, content_type)}), "url", path)
 
 
-def add_material_image(
-    client: PlatformClient, content: bytes, filename: str, content_type: str
-) -> str:
-    """The media_id of a permanent picture, as covers need one; the library holds 100,000.
-
-    https://developers.weixin.qq.com/doc/service/api/material/permanent/api_addmaterial
-    """
-    path = "/cgi-bin/material/add_material"
-    answer = client.post(
-        path, params={"type": "image"}, files={"media": (filename, content, content_type)}
-    )
-    return _text(answer, "media_id", path)
-
-
 def publish_draft(client: PlatformClient, media_id: str) -> str:
     """Put a draft on the account's page; nobody is sent it. The publish_id that PUBLISHJOBFINISH will name. 53503 to
     53505.

@@ -195,14 +195,14 @@ def _cpu_seconds(pid: int) -> float:
 _message_ids = itertools.count(time.time_ns() // 1000)
 
 
-def _push(place: Place, mode: str, member_id: int) -> tuple[str, bytes]:
+def push(place: Place, mode: str, member_id: int, words: str = ASKED) -> tuple[str, bytes]:
     """Path with a fresh signature, and body, of one text message."""
     account, now = place.account, str(int(time.time()))
     nonce = str(random.randrange(10**9))
     body = (
         f"<xml><ToUserName><![CDATA[{account.gh_id}]]></ToUserName>"
         f"<FromUserName><![CDATA[{openid_of(member_id)}]]></FromUserName><CreateTime>{now}</CreateTime>"
-        f"<MsgType><![CDATA[text]]></MsgType><Content><![CDATA[{ASKED}]]></Content>"
+        f"<MsgType><![CDATA[text]]></MsgType><Content><![CDATA[{words}]]></Content>"
         f"<MsgId>{next(_message_ids)}</MsgId></xml>"
     )
     path = f"/wechat/bench?signature={_signature(account.token, now, nonce)}&timestamp={now}&nonce={nonce}"
@@ -227,7 +227,7 @@ def _write_requests(place: Place, mode: str, port: int, file: Path) -> None:
     count = min(_REQUESTS, max(500, place.members * 2))
     with file.open("wb") as output:
         for _ in range(count):
-            path, body = _push(place, mode, random.randint(1, place.members))
+            path, body = push(place, mode, random.randint(1, place.members))
             head = (
                 f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: text/xml\r\n"
                 f"Content-Length: {len(body)}\r\n\r\n"
@@ -237,7 +237,7 @@ def _write_requests(place: Place, mode: str, port: int, file: Path) -> None:
 
 def _check_answer(place: Place, mode: str, port: int) -> None:
     """Both sides tell the star the same: 35 % of everybody below them."""
-    path, body = _push(place, mode, 1)
+    path, body = push(place, mode, 1)
     answer = requests.post(
         f"http://127.0.0.1:{port}{path}", body, headers={"Content-Type": "text/xml"}, timeout=10
     )

@@ -25,6 +25,7 @@ from domain.campaigns.audience import Audience, Counted
 from domain.campaigns.content import Content
 from domain.db import Sql, changed, is_key, to_db, to_json
 from domain.errors import Conflict, Invalid, NotFound
+from domain.keyset import seek
 from domain.models import (
     Campaign,
     CampaignBatch,
@@ -483,6 +484,7 @@ def recipients(
         .order_by(CampaignRecipient.member_id)
         .limit(limit)
     )
+    query = seek(query, CampaignRecipient.member_id)
     return results_of(session, campaign, list(session.scalars(query)))
 
 

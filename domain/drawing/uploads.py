@@ -30,12 +30,12 @@ class Upload:
     digest: str
 
 
-def clean_upload(content: bytes) -> Upload:
-    """The picture again, turned upright, no larger than a poster, as a JPEG. Raises `Invalid`."""
+def clean_upload(content: bytes, largest: tuple[int, int] = LARGEST) -> Upload:
+    """The picture again, turned upright, no larger than `largest` (a poster), as a JPEG. Raises `Invalid`."""
     if not 0 < len(content) <= MOST_BYTES:
         raise Invalid(f"a picture has 1 to {MOST_BYTES} bytes", bytes=len(content))
     picture = _opened(content)
-    picture.thumbnail(LARGEST)
+    picture.thumbnail(largest)
     for quality in (90, 80, 65, 50):
         out = io.BytesIO()
         picture.save(out, "JPEG", quality=quality, optimize=True)

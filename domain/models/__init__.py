@@ -32,6 +32,7 @@ from domain.models.chat import (
     TagRule,
 )
 from domain.models.codes import (
+    Avatar,
     Code,
     CodeDay,
     PermanentGrant,
@@ -102,6 +103,7 @@ __all__ = [
     "ApiKey",
     "ApiNonce",
     "Audit",
+    "Avatar",
     "Balance",
     "Base",
     "BindingHistory",

@@ -57,7 +57,8 @@ class MenuVersion(Base):
 
 class Reply(Base):
     """自动回复: what the merchant wants answered, and when. `messages` is the JSON of bodies.py; null for a row of an
-    earlier release, whose one text is `body`. `timeouts` counts texts on which a pattern took too long."""
+    earlier release, whose one text is `body`. `variants`: other messages by language, for who reads it. `timeouts`
+    counts texts on which a pattern took too long."""
 
     __tablename__ = "reply"
     __table_args__ = (
@@ -72,13 +73,15 @@ class Reply(Base):
     matching: Mapped[Word]
     body: Mapped[str] = mapped_column(String(2000))
     messages: Mapped[str | None] = mapped_column(Text)
+    variants: Mapped[str | None] = mapped_column(Text)
     priority: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     enabled: Mapped[bool] = mapped_column(Boolean(create_constraint=False), server_default=true())
     timeouts: Mapped[Count]
 
 
 class ReplyMedia(Base):
-    """素材: a picture, voice or video of the merchant, with the media_id that WeChat gave it for three days."""
+    """素材: a picture, voice or video of the merchant, with the media_id that WeChat gave it: for three days, or for
+    ever when it is `permanent` (uploads.FOREVER)."""
 
     __tablename__ = "reply_media"
     __table_args__ = (
@@ -98,6 +101,9 @@ class ReplyMedia(Base):
     )
     media_id: Mapped[str | None] = mapped_column(ascii_key(128))
     media_expires_at: Mapped[MaybeAt]
+    permanent: Mapped[bool] = mapped_column(
+        Boolean(create_constraint=False), server_default=false()
+    )
     actor: Mapped[Name]
     created_at: Mapped[At]
 

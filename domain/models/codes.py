@@ -187,3 +187,17 @@ class Picture(Base):
         LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
     )
     created_at: Mapped[At]
+
+
+class Avatar(Base):
+    """头像 of a member, who let us know it on WeChat's page of consent: a small JPEG, as we encoded it again. Erased
+    with the name."""
+
+    __tablename__ = "avatar"
+    member_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    account_id: Mapped[Ref]
+    digest: Mapped[Key64]
+    jpeg: Mapped[bytes] = mapped_column(
+        LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
+    )
+    kept_at: Mapped[At]

@@ -108,7 +108,8 @@ class Posting(Base):
     __tablename__ = "posting"
     __table_args__ = (
         UniqueConstraint("posting_key"),
-        Index(None, "member_id", "id"),
+        # The statement; with what moved beside it, its running balance is read from the index alone.
+        Index(None, "member_id", "id", "source", "destination", "amount_fen"),
         CheckConstraint("amount_fen > 0", name="amount"),
         CheckConstraint("source <> destination", name="buckets"),
     )

@@ -69,7 +69,7 @@ class Order(Base):
         Index(
             None, "member_id", "status", "paid_fen", "refunded_fen"
         ),  # spend of one level, of all levels
-        Index(None, "account_id", "status", "created_at"),  # unpaid orders
+        Index(None, "account_id", "status", "paid_at"),  # the console's list of one state
         Index(None, "account_id", "paid_at", "id"),  # a period, streamed: dry run, house, risk
         Index(None, "account_id", "buyer_openid"),  # orders that wait for their buyer
         Index(None, "account_id", "buyer_unionid"),

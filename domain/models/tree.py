@@ -100,7 +100,8 @@ class DisputeNote(Base):
 
 
 class Daily(Base):
-    """What one Beijing day brought a member on one level (1 to 3), or the whole account (member 0, level 0).
+    """What one Beijing day brought a member on one level (1 to 3), the whole account (member 0, level 0), or everybody
+    on one level (member 0, level 1 to 3).
 
     Computed again from the rows whenever asked: nothing reads it to decide anything.
     """

@@ -83,8 +83,11 @@ class Words:
         self._texts = LANGUAGES[lang]
 
     def __call__(self, key: str, **values: object) -> str:
-        text = self.overrides.get(key) or self._texts.get(key) or TEXTS[key]
-        return text.format_map(values)
+        return self.template(key).format_map(values)
+
+    def template(self, key: str) -> str:
+        """The text as it is written, with its placeholders."""
+        return self.overrides.get(key) or self._texts.get(key) or TEXTS[key]
 
     def notice(self, occasion: str, params: Mapping[str, Any]) -> str:
         """The sentence of a notice, from the parameters it was written with."""
@@ -158,6 +161,11 @@ def check_override(key: str, body: str) -> None:
         raise Invalid("unknown placeholders", key=key, unknown=unknown, known=known)
 
 
+def missing(key: str, body: str) -> list[str]:
+    """The placeholders of the default that this wording leaves out; often on purpose, sometimes a slip."""
+    return sorted(PLACEHOLDERS[key] - placeholders(body))
+
+
 def set_override(
     session: Session, account_id: int, key: str, body: str | None, lang: str = ZH_CN
 ) -> None:
@@ -188,14 +196,27 @@ def overrides_of(session: Session, account_id: int, lang: str = ZH_CN) -> dict[s
     return dict(words_of(session, account_id)[lang].overrides)
 
 
+def stored(session: Session, account_id: int, lang: str) -> dict[str, str]:
+    """The account's wordings in a language as they were written, those too that cannot be used any more."""
+    rows = select(TextOverride).where(
+        TextOverride.account_id == account_id, TextOverride.lang == lang
+    )
+    return {row.text_key: row.body for row in session.scalars(rows)}
+
+
+def is_usable(key: str, body: str) -> bool:
+    """Whether this wording can be said: an upgrade may have made it impossible."""
+    try:
+        check_override(key, body)
+    except Invalid:
+        return False
+    return True
+
+
 def words_of(session: Session, account_id: int) -> dict[str, Words]:
     """The account's texts in every language, from one statement."""
     usable: dict[str, dict[str, str]] = {lang: {} for lang in LANGUAGES}
     for row in session.scalars(select(TextOverride).where(TextOverride.account_id == account_id)):
-        try:
-            check_override(row.text_key, row.body)
-        except Invalid:
-            continue
-        if row.lang in usable:
+        if row.lang in usable and is_usable(row.text_key, row.body):
             usable[row.lang][row.text_key] = row.body
     return {lang: Words(overrides, lang) for lang, overrides in usable.items()}

@@ -539,7 +539,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "h5.profile.label": "The name that friends see",
     "h5.profile.about": "At most 20 characters.",
     "h5.profile.empty": "Please enter a name that can be shown.",
-    "h5.profile.wechat": "Use my WeChat nickname",
+    "h5.profile.wechat": "Use my WeChat name and picture",
     "h5.notices": "Notices",
     "h5.notices.all": "Receive notices",
     "h5.notices.about": "News of friends, commissions and withdrawals. Earnings go on when it is off.",

@@ -542,7 +542,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "h5.profile.label": "朋友看到的名字",
     "h5.profile.about": "最多 20 个字。",
     "h5.profile.empty": "请填写能显示的名字。",
-    "h5.profile.wechat": "使用微信昵称",
+    "h5.profile.wechat": "使用微信昵称和头像",
     "h5.notices": "通知设置",
     "h5.notices.all": "接收通知",
     "h5.notices.about": "新朋友、新佣金和提现的消息。关闭后收益照常累计。",

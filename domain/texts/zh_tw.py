@@ -477,7 +477,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "h5.profile.label": "朋友看到的名字",
     "h5.profile.about": "最多 20 個字。",
     "h5.profile.empty": "請填寫能顯示的名字。",
-    "h5.profile.wechat": "使用微信暱稱",
+    "h5.profile.wechat": "使用微信暱稱和頭像",
     "h5.notices": "通知設定",
     "h5.notices.all": "接收通知",
     "h5.notices.about": "新朋友、新佣金和提現的訊息。關閉後收益照常累計。",

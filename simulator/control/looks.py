@@ -1,9 +1,11 @@
 """What can be looked at: chats, menus, files, and the journals of pushes and calls."""
 
+import io
 from html import escape
 from typing import Any
 
 from flask import Response
+from PIL import Image, ImageDraw
 
 from simulator import menus
 from simulator.control.gate import Calls, ControlCall
@@ -58,6 +60,20 @@ def avatar(call: ControlCall, user: str) -> Response:
     hue = sum(person.unionid.encode()) * 37 % 360
     svg = _AVATAR.format(hue=hue, letter=escape(person.name[:1]))
     return Response(svg, content_type="image/svg+xml")
+
+
+@calls.add("GET", "/_sim/avatars/<user>/132")
+def avatar_file(call: ControlCall, user: str) -> Response:
+    """The picture that WeChat gives of a person: a PNG of a face on the same colour."""
+    person = call.world.get_user(user)
+    hue = sum(person.unionid.encode()) * 37 % 360
+    picture = Image.new("RGB", (132, 132), f"hsl({hue}, 45%, 50%)")
+    pen = ImageDraw.Draw(picture)
+    pen.ellipse((41, 24, 91, 74), fill="#fff")
+    pen.ellipse((16, 82, 116, 182), fill="#fff")
+    out = io.BytesIO()
+    picture.save(out, "PNG")
+    return Response(out.getvalue(), content_type="image/png")
 
 
 @calls.add("GET", "/_sim/pushes")

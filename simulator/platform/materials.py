@@ -3,6 +3,7 @@
 https://developers.weixin.qq.com/doc/offiaccount/Asset_Management/Adding_Permanent_Assets.html
 """
 
+import json
 from typing import Any
 
 from flask import Response
@@ -28,6 +29,8 @@ def add(call: ApiCall) -> dict[str, Any]:
         raise ApiError(40004)
     if len(_library(call, kind)) >= CAPS[kind]:
         raise ApiError(45001)
+    if kind == "video":
+        _check_description(call.form.get("description", ""))
     made = media.store(call, kind)
     answer = {"media_id": made.media_id}
     if kind in ("image", "thumb"):
@@ -89,6 +92,16 @@ def batch_get(call: ApiCall) -> dict[str, Any]:
         for each in library[offset : offset + wanted]
     ]
     return {"total_count": len(library), "item_count": len(items), "item": items}
+
+
+def _check_description(text: str) -> None:
+    """A video comes with its title and introduction as JSON in a field of the form."""
+    try:
+        described = json.loads(text)
+    except ValueError:
+        raise ApiError(47001) from None
+    if not isinstance(described, dict) or not described.get("title"):
+        raise ApiError(47001)
 
 
 def _library(call: ApiCall, kind: str) -> list[Media]:

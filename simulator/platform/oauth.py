@@ -76,7 +76,7 @@ def userinfo(call: ApiCall) -> dict[str, Any]:
         "city": "",
         "province": "",
         "country": "",
-        "headimgurl": f"{call.base_url}/_sim/avatars/{user.id}",
+        "headimgurl": f"{call.base_url}/_sim/avatars/{user.id}/132",
         "privilege": [],
     }
     return described | _unionid(call, grant)

@@ -31,6 +31,7 @@ from domain import (
 )
 from domain.models import Balance, Outbox, Poster
 from domain.refunds import Refunding
+from domain.spoken import SPOKEN
 from tests.bot import samples
 from tests.bot.chat import Chat
 from tests.support.servers import set_clock
@@ -518,5 +519,6 @@ def test_help_names_every_command(chat: Chat) -> None:
 
 
 def test_no_word_means_two_commands() -> None:
-    words = [word for command in COMMANDS for word in (command.name, *command.aliases)]
+    words = [word for one in SPOKEN for word in one.words]
     assert len(words) == len(set(words))
+    assert [one.name for one in SPOKEN] == [command.name for command in COMMANDS]

@@ -10,11 +10,9 @@ import pytest
 from sqlalchemy.orm import Session
 
 from bot import known
-from bot.commands import COMMANDS
 from domain import members, outbox, replies, uploads
 from domain.bodies import Article, Body, MediaBody, NewsBody, TextBody
-from domain.menu import COMMAND_WORDS
-from domain.replies import CLICK, DEFAULT, REGEX, SUBSCRIBE
+from domain.replies import CLICK, CONTAINS, DEFAULT, REGEX, SUBSCRIBE
 from tests.bot import samples
 from tests.bot.chat import Chat
 
@@ -149,10 +147,30 @@ def test_a_slow_pattern_costs_the_follower_nothing_and_is_counted(
     assert row.timeouts == 1
 
 
-def test_the_console_knows_every_command() -> None:
-    words = {
-        word: command.argument is not None
-        for command in COMMANDS
-        for word in (command.name, *command.aliases)
-    }
-    assert dict(COMMAND_WORDS) == words
+def test_who_reads_another_language_gets_the_reply_in_it(chat: Chat) -> None:
+    put(chat, "你好", TextBody("你好！"), variants={"en": [TextBody("Hello!")]})
+    chat.follow("anna")
+    assert chat.say("anna", "你好").text == "你好！"
+    chat.say("anna", "语言 English")
+    assert chat.say("anna", "你好").text == "Hello!"
+
+
+def test_the_trial_names_the_reply_that_the_chat_says(chat: Chat) -> None:
+    put(chat, "茶", TextBody("一"), matching=CONTAINS)
+    put(chat, "春茶", TextBody("二"), matching=CONTAINS)
+    put(chat, "^春.茶$", TextBody("三"), matching=REGEX, priority=1)
+    put(chat, "promo", TextBody("四"), kind=CLICK)
+    put(chat, "", TextBody("五"), kind=DEFAULT)
+    chat.follow("anna")
+
+    def chosen(text: str) -> replies.Chosen:
+        found = chat.context.database.read(lambda s: replies.try_text(s, chat.tea.id, text))
+        return found.chosen
+
+    for text in ("茶", "春茶", "春 茶", "promo", "别的", "提现说明"):
+        rule = chosen(text).rule
+        assert rule is not None
+        assert rule.messages == (TextBody(chat.say("anna", text).text),)
+    for text in ("提现 50", "帮助", "TEAM", "邀请码 ABC1234"):
+        assert chosen(text).command
+        assert chat.say("anna", text).text not in "一二三四五"

@@ -7,11 +7,32 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
 
-from domain import bindings, code_stats, codes, members, outbox, posters, products, scenes
+from domain import (
+    bindings,
+    code_stats,
+    codes,
+    members,
+    outbox,
+    posters,
+    products,
+    scenes,
+    tags,
+)
 from domain.code_stats import Figures
 from domain.errors import Conflict, Invalid, NotFound
-from domain.models import Account, Code, Event, Member, Outbox, PermanentGrant, Poster, Scene
+from domain.models import (
+    Account,
+    Code,
+    Event,
+    Member,
+    MemberTag,
+    Outbox,
+    PermanentGrant,
+    Poster,
+    Scene,
+)
 from domain.reports import day_of
 from tests.domain.world import World
 
@@ -120,6 +141,46 @@ def test_the_list_goes_page_by_page_with_the_newest_tickets(world: World) -> Non
     world.do(lambda s: codes.archive(s, world.account.id, cards[1].scene.code, world.now))
     assert len(world.look(lambda s: codes.page(s, world.account.id))) == 4
     assert len(world.look(lambda s: codes.page(s, world.account.id, archived=True))) == 5
+
+
+def test_a_code_is_renamed_and_keeps_its_scene(world: World) -> None:
+    card = add(world, reply="旧")
+    changed = {"name": "大门", "reply": None, "media_id": None, "tag": None}
+    world.do(lambda s: codes.change(s, world.account.id, card.scene.code, **changed))
+    now = world.look(lambda s: codes.get(s, world.account.id, card.scene.code))
+    assert (now.code.name, now.code.reply, now.scene.id) == ("大门", None, card.scene.id)
+
+
+def test_codes_that_lead_to_a_promoter_are_found_and_not_those_of_a_longer_number(
+    world: World,
+) -> None:
+    product(world)
+    ours = [
+        world.do(lambda s: scenes.of_member(s, world.account.id, 7, world.now)),
+        world.do(lambda s: scenes.of_member_product(s, world.account.id, 7, "TEA-1", world.now)),
+    ]
+    world.do(lambda s: scenes.of_member(s, world.account.id, 71, world.now))
+    world.do(lambda s: scenes.of_member_product(s, world.account.id, 71, "TEA-1", world.now))
+    found = world.look(lambda s: scenes.of_promoter(s, 7))
+    assert [one.id for one in found] == [one.id for one in ours]
+
+
+def test_the_tag_of_a_code_is_what_its_followers_carry(world: World) -> None:
+    card = add(world, tag="橱窗客人")
+    world.follow("dan", code=card.scene.code)
+    account_id, dan = world.account.id, world.id_of("dan")
+
+    def look(session: Session) -> set[int]:
+        tags.look_at_all(session, account_id)
+        tags.mark_next(session, account_id, world.now)
+        tags.look(session, account_id)
+        return {one.tag_id for one in session.scalars(select(MemberTag)) if one.member_id == dan}
+
+    world.do(lambda s: tags.follow_code(s, account_id, card.scene.code, "橱窗客人"))
+    world.do(lambda s: tags.read_back(s, account_id, [(100, "橱窗客人", 0)], world.now))
+    assert world.do(look) == {100}
+    world.do(lambda s: tags.follow_code(s, account_id, card.scene.code, None))
+    assert world.do(look) == set(), "nobody told WeChat yet, so it is forgotten"
 
 
 def test_a_promoters_product_code_binds_like_their_own(world: World) -> None:
@@ -297,6 +358,16 @@ def test_a_code_counts_arrivals_members_leavers_buyers_and_sales(world: World) -
     assert figures(world, card.scene) == expected  # computed again, nothing twice
     row = world.look(lambda s: s.get_one(Code, card.scene.id))
     assert (row.people, row.following) == (2, 1)
+
+
+def test_refund_is_taken_off_the_day_of_its_order_however_late_it_comes(world: World) -> None:
+    card = add(world)
+    world.follow("dan", code=card.scene.code)
+    order_no = world.pay("dan", 10_000)
+    assert figures(world, card.scene).sales_fen == 10_000
+    world.later(days=9)
+    world.refund(order_no, {1: 4_000})
+    assert figures(world, card.scene) == Figures(0, 1, 1, 1, 0, 1, 1, 6_000)
 
 
 def test_who_leaves_on_another_day_counts_there(world: World) -> None:

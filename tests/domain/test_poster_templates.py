@@ -80,3 +80,22 @@ def test_too_many_active_templates_are_refused(world: World) -> None:
         add(world, f"模板{number}")
     with pytest.raises(Invalid):
         add(world, "多出来的")
+
+
+def test_a_retired_template_is_taken_up_again_while_there_is_room(world: World) -> None:
+    row = add(world)
+    with pytest.raises(NotFound):
+        world.do(lambda s: poster_templates.activate(s, world.account.id, row.id))
+    world.do(lambda s: poster_templates.retire(s, world.account.id, row.id, world.now))
+    world.do(lambda s: poster_templates.activate(s, world.account.id, row.id))
+    assert world.look(
+        lambda s: poster_templates.of_member(s, world.account.id, 7, INVITE)
+    ).id == row.id  # fmt: skip
+    world.do(lambda s: poster_templates.retire(s, world.account.id, row.id, world.now))
+    for number in range(poster_templates.MOST_ACTIVE):
+        add(world, f"模板{number}")
+    with pytest.raises(Invalid):
+        world.do(lambda s: poster_templates.activate(s, world.account.id, row.id))
+    other = World.create(world.database, "coffee")
+    with pytest.raises(NotFound):
+        world.do(lambda s: poster_templates.activate(s, other.account.id, row.id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 from sqlalchemy import LargeBinary, String, Text, select
@@ -9,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from domain import members, privacy
 from domain.models import (
+    Avatar,
     Base,
     Identity,
     Member,
@@ -69,6 +71,7 @@ def _person(world: World, openid: str) -> int:
                     scene_id=member_id, member_id=member_id, qr_ticket_id=1, fingerprint="f", media_id="m",
                     media_expires_at=NOW, asked_at=NOW,
                 ),
+                Avatar(member_id=member_id, account_id=account_id, digest="d", jpeg=b"j", kept_at=NOW),
                 MemberTag(member_id=member_id, tag_id=100, account_id=account_id, state="set"),
                 PromoterApplication(
                     account_id=account_id, member_id=member_id, status="applied", message="我是王红", applied_at=NOW
@@ -101,7 +104,7 @@ def test_leaving_erases_the_person_and_following_again_is_the_same_member(world:
             before.code,
             "u-1",
         )
-        for table in (Poster, MemberTag):
+        for table in (Poster, Avatar, MemberTag):
             assert session.scalars(select(table).where(table.member_id == member_id)).all() == []
         told = session.scalars(select(Notice).where(Notice.member_id == member_id)).all()
         assert told
@@ -150,3 +153,7 @@ def test_who_asks_gets_everything_of_theirs_and_nothing_of_others(world: World) 
         for row in rows
         if "member_id" in row
     } == {member_id}
+    pieces = world.database.read(
+        lambda s: "".join(privacy.export_pieces(s, keyring, world.account.id, member_id, NOW))
+    )
+    assert json.loads(pieces) == found

@@ -12,7 +12,6 @@ from domain import bodies, replies, uploads
 from domain.bodies import Article, Body, MediaBody, NewsBody, TextBody
 from domain.db import Database
 from domain.errors import Conflict, Invalid, NotFound
-from domain.menu import COMMAND_WORDS
 from domain.models import Reply
 from domain.replies import (
     CLICK,
@@ -282,19 +281,50 @@ def test_trying_a_text_tells_who_would_answer(database: Database) -> None:
     number = database.transact(prepare)
 
     def tried(text: str, *, tapped: bool = False) -> tuple[str | None, str | None]:
-        trial = database.read(
-            lambda s: replies.try_text(s, ACCOUNT, text, COMMAND_WORDS, tapped=tapped)
-        )
-        return trial.command, trial.rule.kind if trial.rule else None
+        trial = database.read(lambda s: replies.try_text(s, ACCOUNT, text, tapped=tapped))
+        chosen = trial.chosen
+        return chosen.command or None, chosen.rule.kind if chosen.rule else None
 
-    assert tried("我的团队") == ("我的团队", None)
+    assert tried("团队") == ("我的团队", None)
     assert tried("提现 50") == ("提现", None)
+    assert tried("提现说明") == (None, DEFAULT), "what follows 提现 is no amount"
     assert tried("运费多少") == (None, KEYWORD)
     assert tried("promo") == (None, DEFAULT)
     assert tried("promo", tapped=True) == (None, CLICK)
-    trial = database.read(lambda s: replies.try_text(s, ACCOUNT, "运费", COMMAND_WORDS))
-    assert trial.rule is not None
-    assert trial.rule.number == number
+    trial = database.read(lambda s: replies.try_text(s, ACCOUNT, "运费"))
+    assert trial.chosen.rule is not None
+    assert trial.chosen.rule.number == number
+
+
+def test_trying_tells_which_others_fit_even_those_that_are_off(database: Database) -> None:
+    def prepare(session: Session) -> None:
+        replies.put(session, ACCOUNT, "茶", "一", CONTAINS)
+        replies.put(session, ACCOUNT, "春茶", "二", CONTAINS, enabled=False)
+        replies.put(session, ACCOUNT, "^春", "三", REGEX, priority=1)
+        replies.put(session, ACCOUNT, "水", "四", CONTAINS)
+
+    database.transact(prepare)
+    trial = database.read(lambda s: replies.try_text(s, ACCOUNT, " 春茶 "))
+    assert trial.chosen.rule is not None
+    assert trial.chosen.rule.keyword == "^春"
+    assert {one.keyword for one in trial.others} == {"茶", "春茶"}
+
+
+def test_files_of_other_languages_are_kept_and_renewed_too(database: Database) -> None:
+    picture = _picture(database, size=7)
+
+    def prepare(session: Session) -> None:
+        said = {"en": [MediaBody("image", picture)]}
+        replies.put(session, ACCOUNT, "图", "没有图", variants=said)
+
+    database.transact(prepare)
+    assert database.read(lambda s: uploads.to_renew(s, NOW)) == [(ACCOUNT, picture)]
+    with pytest.raises(Conflict):
+        database.transact(lambda s: uploads.remove(s, ACCOUNT, picture))
+    with pytest.raises(Invalid):
+        database.transact(
+            lambda s: replies.put(s, ACCOUNT, "图", "x", variants={"fr": [TextBody("y")]})
+        )
 
 
 def test_changing_a_reply_does_not_take_another_ones_keyword(database: Database) -> None:

@@ -52,7 +52,9 @@ def test_day_has_people_orders_and_commissions_of_every_level(shop: World) -> No
         2: {"people": 1, "orders": 1, "spent_fen": 10_000, "accrued_fen": 500},
     }
     assert figures(shop, "", MONDAY) == {
-        0: {"people": 3, "orders": 1, "spent_fen": 10_000, "accrued_fen": 1500}
+        0: {"people": 3, "orders": 1, "spent_fen": 10_000, "accrued_fen": 1500},
+        1: {"people": 2, "orders": 1, "spent_fen": 10_000, "accrued_fen": 1000},
+        2: {"people": 1, "orders": 1, "spent_fen": 10_000, "accrued_fen": 500},
     }
     by_level = shop.look(lambda s: reports.by_level(s, shop.account.id, MONDAY, MONDAY))
     assert by_level[1]["accrued_fen"] == 1000

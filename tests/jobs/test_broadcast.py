@@ -24,7 +24,6 @@ from jobs.process import Process
 from tests.broadcast.conftest import PNG
 from tests.jobs.conftest import APP_ID, Shop
 from tests.jobs.wiretap import tapping
-from tests.support.servers import Simulator, set_clock
 
 SEND, SEND_ALL = "/cgi-bin/message/mass/send", "/cgi-bin/message/mass/sendall"
 CUSTOM = "/cgi-bin/message/custom/send"
@@ -135,14 +134,6 @@ class Broadcaster:
 def engine_name() -> str:
     """These go over processes and HTTP; the statements themselves run on both engines in tests/broadcast."""
     return "mariadb"
-
-
-@pytest.fixture
-def simulator(shared_simulator: Simulator) -> Simulator:
-    """One process for all of these tests, with nothing in it."""
-    shared_simulator.post("/_sim/reset")
-    set_clock(shared_simulator.clock_file, 0)
-    return shared_simulator
 
 
 @pytest.fixture

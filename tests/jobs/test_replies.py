@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy.orm import Session
 
 from domain import bodies, members, outbox, replies, uploads
 from domain.bodies import Article, Body, MediaBody, NewsBody, TextBody
+from domain.errors import Conflict
 from jobs import replies as job
 from jobs.drain import drain
 from jobs.process import Process
 from tests.jobs.conftest import APP_ID, Shop
+from web import materials
+from wechat.errors import Retryable
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
 
@@ -104,6 +108,74 @@ def test_a_file_that_wechat_forgot_early_is_uploaded_again(shop: Shop, process: 
     assert row.topic == outbox.REPLY
     known = shop.database.read(lambda s: uploads.known(s, shop.account.id))[media]
     assert known.media_id not in {None, "gone"}
+
+
+def library(shop: Shop) -> int:
+    client = shop.context.platform(shop.account)
+    return int(client.get("/cgi-bin/material/get_materialcount")["image_count"])
+
+
+def test_a_permanent_file_is_uploaded_once_and_taken_out_when_it_ends(
+    shop: Shop, process: Process
+) -> None:
+    openid = talked(shop)
+    media = upload(shop)
+    assert job.renew(process) == 1
+    materials.set_permanent(shop.context, shop.account, media, True, actor="小王")
+    known = shop.database.read(lambda s: uploads.known(s, shop.account.id))[media]
+    assert known.usable_id(shop.context.clock.now()), "what WeChat has stays in use until then"
+    assert job.renew(process) == 1
+    shop.move_clock(timedelta(days=400).total_seconds())
+    assert job.renew(process) == 0
+    shop.simulator.post("/_sim/text", user=openid, content="在吗", wait=False)
+    leave(shop, openid, [MediaBody("image", media)])
+    drain(process, outbox.REPLY, job.prepare)
+    assert chat(shop, openid)[-1]["type"] == "image"
+    assert library(shop) == 1
+    with pytest.raises(Conflict):
+        materials.remove(shop.context, shop.account, media, actor="小王")
+    assert library(shop) == 1
+    materials.set_permanent(shop.context, shop.account, media, False, actor="小王")
+    assert library(shop) == 0
+    assert job.renew(process) == 1
+    assert len(shop.calls("/cgi-bin/material/add_material")) == 1
+
+
+def test_a_permanent_upload_that_came_too_late_leaves_nothing_in_the_library(
+    shop: Shop, process: Process
+) -> None:
+    media = upload(shop)
+    materials.set_permanent(shop.context, shop.account, media, True, actor="小王")
+    client = shop.context.platform(shop.account)
+    first = job.upload(process, client, shop.account.id, media)
+    with pytest.raises(Retryable):
+        job.upload(process, client, shop.account.id, media)
+    known = shop.database.read(lambda s: uploads.known(s, shop.account.id))[media]
+    assert known.media_id == first
+    assert library(shop) == 1
+
+
+def test_a_permanent_video_has_a_title(shop: Shop, process: Process) -> None:
+    now = shop.context.clock.now()
+    film = b"\0\0\0\x18ftypmp42" + b"\0" * 40
+
+    def add(session: Session) -> int:
+        row = uploads.add(
+            session,
+            shop.account.id,
+            kind="video",
+            name="炒茶.mp4",
+            content=film,
+            actor="小王",
+            now=now,
+        )
+        uploads.set_permanent(session, shop.account.id, row.id, True)
+        return row.id
+
+    media = shop.database.transact(add)
+    job.upload(process, shop.context.platform(shop.account), shop.account.id, media)
+    known = shop.database.read(lambda s: uploads.known(s, shop.account.id))[media]
+    assert known.expires_at == uploads.FOREVER
 
 
 def test_a_closed_window_ends_the_answer(shop: Shop, process: Process) -> None:

@@ -74,7 +74,7 @@ def test_strangers_are_asked_for_name_and_picture_and_followers_are_not(sim: Sim
     token = exchange(sim, code_of(agreed))
     info = sim.api("/sns/userinfo", access_token=token["access_token"], openid=openid)
     assert (info["nickname"], info["unionid"]) == ("小明", token["unionid"])
-    assert requests.get(info["headimgurl"], timeout=10).headers["Content-Type"] == "image/svg+xml"
+    assert requests.get(info["headimgurl"], timeout=10).headers["Content-Type"] == "image/png"
     sim.control("follow", user="小明")
     assert visit(sim, "小明", scope="snsapi_userinfo").status_code == 302
 

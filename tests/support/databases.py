@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from sqlalchemy import Connection, text
@@ -23,8 +24,9 @@ class RolledBack(Database):
     tests races takes `live_database`.
     """
 
-    def __init__(self, url: str) -> None:
-        super().__init__(url)
+    def __init__(self, ground: Database) -> None:
+        vars(self).update(vars(ground))
+        self.memory = {}
         self.lane = None  # there is only this one writer
         self._connection = self.engine.connect()
         self._outermost = self._connection.begin()
@@ -47,7 +49,6 @@ class RolledBack(Database):
         """Forget everything that the test wrote."""
         self._outermost.rollback()
         self._connection.close()
-        self.dispose()
 
 
 class Schemas:
@@ -93,9 +94,15 @@ class Schemas:
         return self._urls["live"]
 
 
+@cache
+def _ground(url: str) -> Database:
+    """One for each test process: its connection, and the statements that SQLAlchemy has compiled, serve every test."""
+    return Database(url)
+
+
 @contextmanager
 def rolled_back(url: str) -> Generator[Database]:
-    database = RolledBack(url)
+    database = RolledBack(_ground(url))
     try:
         yield database
     finally:

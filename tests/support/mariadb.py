@@ -92,6 +92,8 @@ class MariaDB:
             "--character-set-server=utf8mb4", "--transaction-isolation=READ-COMMITTED",
             # Tests need no durability, and eight of these fit on one machine.
             "--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0", "--innodb-doublewrite=0",
+            # TRUNCATE and CREATE TABLE make no file (1 ms instead of 50), and nothing waits for the disk.
+            "--innodb-file-per-table=0", "--innodb-flush-method=nosync",
             "--innodb-buffer-pool-size=48M", "--innodb-log-file-size=32M", "--performance-schema=OFF",
             "--innodb-print-all-deadlocks=ON", "--max-connections=400",
             *self.options,
@@ -119,6 +121,7 @@ class MariaDB:
             host="127.0.0.1",
             port=self.port,
             user="root",
+            ssl_disabled=True,
             database=database,
             autocommit=True,
             charset="utf8mb4",
@@ -133,7 +136,9 @@ class MariaDB:
                     f"CREATE USER IF NOT EXISTS {USER}@'{host}' IDENTIFIED BY '{PASSWORD}'"
                 )
                 cursor.execute(f"GRANT ALL ON `{name}`.* TO {USER}@'{host}'")
-        return f"mysql+pymysql://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{name}"
+        # Without TLS, which this server does not have: PyMySQL would read the system's certificates for every
+        # connection (18 ms).
+        return f"mysql+pymysql://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{name}?ssl_disabled=1"
 
     def stop(self) -> None:
         """Stop at once: nothing here is worth a tidy end."""

@@ -279,10 +279,8 @@ class Paying:
 def open_paying(
     folder: Path, database: Database, redis_url: str, simulator: Simulator, **more: str
 ) -> Generator[Paying]:
-    """An account with a funded merchant; the simulator is reset, and notices reach our own notify address. `more` are
+    """An account with a funded merchant; the simulator is empty, and notices reach our own notify address. `more` are
     other settings as the environment names them (`BANYAN_WECHAT__JSSDK_URL="…"`)."""
-    simulator.post("/_sim/reset")
-    simulator.post("/_sim/clock", offset_seconds=0)
     port = free_port()
     environ = {
         "BANYAN_DATABASE__URL": database.url,

@@ -212,3 +212,15 @@ def test_an_audit_line_is_left_by_every_change(shell: Shell, database: Database)
     actions = database.read(lambda s: list(s.scalars(select(Audit.action))))
     assert {"menu_saved", "reply_added"} <= set(actions)
     assert database.read(lambda s: len(replies.all_of(s, shell.account.id))) == 1
+
+
+def test_a_text_is_said_in_the_merchants_words_and_in_ours_again(shell: Shell) -> None:
+    done_so = done(shell("text", "set", "follow.welcome", "欢迎！"))
+    assert done_so == {"key": "follow.welcome", "missing": ["account"]}
+    [one] = done(shell("text", "list"))["texts"]
+    assert (one["key"], one["body"], one["unusable"]) == ("follow.welcome", "欢迎！", False)
+    assert done(shell("text", "list", "--lang", "en"))["texts"] == []
+    assert "invalid" in refusal(shell("text", "set", "follow.welcome", "{friend}"))
+    assert "invalid" in refusal(shell("text", "set", "nothing", "x"))
+    done(shell("text", "reset", "follow.welcome"))
+    assert done(shell("text", "list"))["texts"] == []

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import redis
 
-from tests.support.servers import Simulator, running_simulator
+from tests.support.servers import Simulator
 from wechat import api
 from wechat.client import PlatformClient
 from wechat.errors import (
@@ -42,18 +42,10 @@ def chat(simulator: Simulator, openid: str) -> list[dict[str, Any]]:
     return [message for message in messages if message["from"] == "account"]
 
 
-@pytest.fixture(scope="module")
-def shared_simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
-    with running_simulator(tmp_path_factory.mktemp("simulator")) as made:
-        yield made
-
-
 @pytest.fixture
 def simulator(shared_simulator: Simulator) -> Simulator:
-    """The one of this module, with nothing in it but our account."""
-    shared_simulator.post("/_sim/reset")
-    shared_simulator.post("/_sim/faults", off=True)
-    shared_simulator.post("/_sim/clock", offset_seconds=0)
+    """With nothing in it but our account."""
+    shared_simulator.forget()
     shared_simulator.post("/_sim/accounts", app_id=APP_ID, secret=SECRET, templates=[TEMPLATE])
     return shared_simulator
 

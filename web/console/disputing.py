@@ -57,7 +57,7 @@ class Quarrel:
 def _fill(session: Session, rows: Sequence[Any]) -> list[Quarrel]:
     ids = {one for row in rows for one in (row.member_id, row.friend_id) if one is not None}
     people = members.by_ids(session, ids)
-    last = {row.id: disputes.notes_of(session, row.id)[-1].body for row in rows}
+    last = disputes.last_words(session, {row.id for row in rows})
     return [
         Quarrel(row, people[row.member_id], people.get(row.friend_id or 0), last[row.id])
         for row in rows

@@ -78,7 +78,7 @@ def statistics(visit: Visit) -> Answer:
 
 @page("/statistics/levels", allow=Permission.DASHBOARD_READ)
 def statistics_levels(visit: Visit) -> Answer:
-    """What each level brought and cost: everybody's rows of these days are added up, so only for who asks for it."""
+    """What each level brought and cost over these days."""
     since, until = span_of(visit)
     levels = visit.read(lambda session: reports.by_level(session, visit.account.id, since, until))
     part = "X-Fragment" in request.headers

@@ -24,6 +24,7 @@ from sqlalchemy import ColumnElement, Select, and_, false, or_
 from sqlalchemy.orm import Session
 
 from domain import sheets
+from domain.keyset import seek
 from domain.models import Instant
 from domain.sheets import CHINA
 from web.console.both import Both
@@ -212,7 +213,8 @@ class Listing:
         order = [one.desc() if sort.descending else one.asc() for one in columns]
         if place is not None:
             query = query.where(_beyond(sort, self.id_column, place))
-        result = session.execute(query.order_by(*order).limit(limit))
+        query = seek(query, *dict.fromkeys(columns))
+        result = session.execute(query.order_by(*dict.fromkeys(order)).limit(limit))
         alone = len(query.column_descriptions) == 1
         return list(result.scalars() if alone else result)
 

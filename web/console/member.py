@@ -61,6 +61,7 @@ TABS: Final = (
     ("member_commissions", Both("佣金", "Commissions")),
     ("member_ledger", Both("账本", "Ledger")),
     ("member_notices", Both("通知", "Notices")),
+    ("member_codes", Both("推广码", "Codes")),
     ("member_history", Both("变更记录", "History")),
 )
 

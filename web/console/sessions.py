@@ -30,11 +30,14 @@ class _Person(flask_login.UserMixin):
 
 
 def register(app: Flask) -> None:
-    """Flask-Login for the application. Its own guess at stolen cookies is off: phones change their address."""
+    """Flask-Login for the application. Its own guess at stolen cookies is off: phones change their address.
+
+    Without its `init_app`, which would also look after a cookie that we never set, in every push of WeChat too.
+    """
     manager = LoginManager()
     manager.session_protection = None
-    manager.init_app(app, add_context_processor=False)
     manager.user_loader(_load)
+    setattr(app, "login_manager", manager)  # noqa: B010 - Flask has no such attribute, Flask-Login reads it
 
 
 def _load(token: Any) -> _Person | None:

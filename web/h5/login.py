@@ -1,4 +1,4 @@
-"""Signing in through WeChat: silently for the openid, with consent for a nickname.
+"""Signing in through WeChat: silently for the openid, with consent for a nickname and a picture.
 
 What began in a browser ends in it: a cookie, signed and ten minutes old at most, holds the nonce that `state` repeats
 under our signature, and the page to come back to, which is always one of the same account's. A nonce begins one session
@@ -19,7 +19,7 @@ from flask import Response, current_app, flash, make_response, redirect, render_
 from itsdangerous import BadSignature, URLSafeSerializer
 from sqlalchemy.orm import Session
 
-from domain import members, orders, sessions
+from domain import avatars, members, orders, sessions
 from domain.errors import Invalid, NotFound
 from domain.secrets import short_digest
 from domain.sessions import UsedAlready
@@ -38,7 +38,7 @@ from web.h5.arriving import (
 from wechat import api, oauth
 from wechat.client import PlatformClient
 from wechat.errors import WeChatError
-from wechat.oauth import CodeRefused, Grant, GrantExpired
+from wechat.oauth import CodeRefused, Grant, GrantExpired, Profile
 
 STATE_SECONDS: Final = 600
 """How long somebody may look at WeChat's page of consent."""
@@ -114,14 +114,14 @@ def _came_back(begun: Begun, code: str) -> Page:
         response.delete_cookie(_login_cookie(begun.nonce), path=f"{here().root}/")
         return response
     follower = _follower(grant)
-    nickname = _nickname(grant) if begun.scope == oauth.USERINFO else ""
+    told = oauth.profile(_client(), grant) if begun.scope == oauth.USERINFO else None
     replaces = request.cookies.get(cookie_name(account.slug)) or None
 
     def work(session: Session) -> str:
         if follower is not None:
             _join(session, follower, here().now)
-        if nickname:
-            _name(session, grant.openid, nickname)
+        if told is not None:
+            _learn(session, told, begun.nonce)
         return sessions.begin(
             session, account.id, grant.openid, login_nonce=begun.nonce, replaces=replaces, now=here().now
         )  # fmt: skip
@@ -191,16 +191,16 @@ def _join(session: Session, follower: api.Follower, now: datetime) -> None:
     orders.attach_waiting(session, account, member, now)
 
 
-def _nickname(grant: Grant) -> str:
-    return oauth.profile(_client(), grant).nickname
-
-
-def _name(session: Session, openid: str, nickname: str) -> None:
-    """The name the visitor let us know; one that cannot be shown is left out."""
+def _learn(session: Session, told: Profile, nonce: str) -> None:
+    """The name the visitor let us know, and their picture, which a job fetches; a name that cannot be shown is left
+    out, and the picture with it."""
+    account_id = here().account.id
     try:
-        name = members.set_nickname(session, here().account.id, openid, nickname)
+        name = members.set_nickname(session, account_id, told.openid, told.nickname)
     except (Invalid, NotFound):
         return
+    member = members.get(session, account_id, told.openid)
+    avatars.ask(session, member, told.picture_url, nonce, here().now)
     flash(here().words("nickname.done", name=name))
 
 

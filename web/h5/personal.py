@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
+from collections.abc import Iterator
 from typing import Final
 
 from flask import Response, flash, make_response, redirect, render_template, request, url_for
@@ -114,12 +114,15 @@ def personal_data() -> Page:
 def export() -> Page:
     """Everything that is kept about the member, as a file."""
     limit("export", EXPORTS_PER_MINUTE)
-    member, keyring = me(), context().keyring
-    with context().database.snapshot() as session:
-        content = privacy.export(session, keyring, here().account.id, member.id, here().now)
-    text = json.dumps(content, ensure_ascii=False, indent=2)
+    member, account_id, now = me(), here().account.id, here().now
+    database, keyring = context().database, context().keyring
+
+    def pieces() -> Iterator[str]:
+        with database.snapshot() as session:
+            yield from privacy.export_pieces(session, keyring, account_id, member.id, now)
+
     headers = {"Content-Disposition": f'attachment; filename="my-data-{member.code}.json"'}
-    return Response(text, mimetype="application/json", headers=headers)
+    return Response(pieces(), mimetype="application/json", headers=headers)
 
 
 @blueprint.post("/privacy/erase")

@@ -7,11 +7,14 @@ def test_owner_sees_members(owner: Browser) -> None:
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 
 import pytest
 
 from app import app_of
+from config import WeChatSection
 from domain.accounts import OpenAccount
+from tests.support.servers import Simulator
 from tests.web.conftest import Merchant
 from tests.web.console.browser import Browser, Console
 
@@ -34,3 +37,18 @@ def console(merchant: Merchant) -> Generator[Console]:
 def owner(console: Console, account: OpenAccount) -> Browser:
     """Somebody who owns `account`, signed in."""
     return console.as_role(account)
+
+
+@pytest.fixture
+def connected(merchant: Merchant, account: OpenAccount, simulator: Simulator) -> Generator[Browser]:
+    """Somebody who owns the account, whose WeChat is the simulator."""
+    simulator.post(
+        "/_sim/accounts", app_id=account.app_id, secret="secret", token="token1", aes_key="a" * 43, gh_id="gh_tea",
+        name="tea", mode="safe", callback_url="http://127.0.0.1:9/wechat/tea",
+    )  # fmt: skip
+    url = simulator.url
+    hosts = WeChatSection(api_base=url, mp_base=url, open_base=url)
+    settings = merchant.context.settings.model_copy(update={"wechat": hosts})
+    context = replace(merchant.context, settings=settings, _clients={})
+    yield Console(app_of(context), merchant).as_role(account)
+    context.redis.close()

@@ -60,12 +60,30 @@ PAGES = (
     "merchant",
     "connect",
     "checkup",
+    "replies",
+    "replies/1",
+    "replies/try?text=x",
+    "welcome",
+    "media",
+    "texts",
+    "texts/edit?key=follow.bound",
     "broadcasts",
     "broadcasts/new",
     "broadcasts/1",
     "messages",
     "api-keys",
     "webhooks",
+    "codes",
+    "codes/1",
+    "codes/new",
+    "codes/pool",
+    "members/1/codes",
+    "posters",
+    "posters/1",
+    "posters/new",
+    "tags",
+    "blacklist",
+    "followers",
 )
 
 
@@ -139,6 +157,16 @@ def test_console_works_at_a_desk_and_on_a_phone(
     screen.locator(".verb[open] textarea").fill("刷单")
     screen.locator(".verb[open] button[type=submit]").click()
     screen.get_by_role("status").filter(has_text="已停用").wait_for()
+
+    screen.goto(f"{address}/tea/replies/new")
+    screen.get_by_label("文字（最多 600 字）").first.fill("{nickname}，您好")
+    screen.locator(".phone-bubble").filter(has_text="小明，您好").wait_for()
+    screen.goto(f"{address}/tea/posters/new")
+    screen.locator(".poster-item summary").first.click()
+    screen.locator("[name=i0-x]").fill("9999")
+    screen.locator("#poster-look .problems").filter(has_text="0 到 2700 的整数").wait_for()
+    screen.locator("[name=i0-x]").fill("20")
+    screen.locator("#poster-look img").wait_for()
 
     if screen.viewport_size and screen.viewport_size["width"] < 800:
         assert not screen.locator(".topics").is_visible()

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from sqlalchemy import select
 
-from app import app_of
-from config import WeChatSection
 from domain import events, menus
 from domain.accounts import OpenAccount
 from domain.models import Audit, MenuVersion
-from tests.support.servers import Simulator
-from tests.web.conftest import Merchant
 from tests.web.console.browser import Browser, Console
 
 MENU = "/console/tea/menu"
@@ -129,24 +122,6 @@ def test_taps_of_the_last_days_are_shown_by_key(
     html = owner.get(MENU).text
     assert "<strong>3</strong>" in html
     assert 'aria-label="0, 0, 0, 1, 0, 0, 2"' in html
-
-
-@pytest.fixture
-def connected(
-    merchant: Merchant, account: OpenAccount, shared_simulator: Simulator
-) -> Generator[Browser]:
-    """Somebody who owns the account, whose WeChat is the simulator."""
-    shared_simulator.post("/_sim/reset")
-    shared_simulator.post(
-        "/_sim/accounts", app_id=account.app_id, secret="secret", token="token1", aes_key="a" * 43, gh_id="gh_tea",
-        name="tea", mode="safe", callback_url="http://127.0.0.1:9/wechat/tea",
-    )  # fmt: skip
-    url = shared_simulator.url
-    hosts = WeChatSection(api_base=url, mp_base=url, open_base=url)
-    settings = merchant.context.settings.model_copy(update={"wechat": hosts})
-    context = replace(merchant.context, settings=settings, _clients={})
-    yield Console(app_of(context), merchant).as_role(account)
-    context.redis.close()
 
 
 def test_menu_is_pushed_compared_and_fetched(connected: Browser, console: Console) -> None:

@@ -182,11 +182,9 @@ def test_secrets_are_for_owners(console: Console, account: OpenAccount) -> None:
 
 
 @pytest.fixture
-def clinic(merchant: Merchant, shared_simulator: Simulator) -> Generator[Console]:
+def clinic(merchant: Merchant, simulator: Simulator) -> Generator[Console]:
     """The console beside a simulated WeChat."""
-    shared_simulator.post("/_sim/reset")
-    shared_simulator.post("/_sim/clock", offset_seconds=0)
-    url = shared_simulator.url
+    url = simulator.url
     values = merchant.context.settings.model_dump(mode="json")
     values["secrets"] = {"key": merchant.context.settings.secrets.key}
     values["wechat"] = {"api_base": url, "mp_base": url, "open_base": url}
@@ -206,10 +204,8 @@ def opened(clinic: Console, simulator: Simulator, **theirs: Any) -> Browser:
     return clinic.as_role(clinic.merchant.open_account("tea"))
 
 
-def test_healthy_account_hears_so_of_every_interface(
-    clinic: Console, shared_simulator: Simulator
-) -> None:
-    browser = opened(clinic, shared_simulator)
+def test_healthy_account_hears_so_of_every_interface(clinic: Console, simulator: Simulator) -> None:
+    browser = opened(clinic, simulator)
     assert "还没有检查" in browser.get("/console/tea/checkup").text
     html = browser.post("/console/tea/checkup/run").text
     assert "全部正常" in html
@@ -218,9 +214,9 @@ def test_healthy_account_hears_so_of_every_interface(
 
 
 def test_address_that_is_not_on_the_white_list_is_shown_to_be_copied(
-    clinic: Console, shared_simulator: Simulator
+    clinic: Console, simulator: Simulator
 ) -> None:
-    browser = opened(clinic, shared_simulator, allowed_ips=["203.0.113.9"])
+    browser = opened(clinic, simulator, allowed_ips=["203.0.113.9"])
     html = browser.post("/console/tea/checkup/run").text
     assert "<code>40164</code>" in html
     assert 'value="127.0.0.1"' in html
@@ -235,19 +231,19 @@ def test_address_that_is_not_on_the_white_list_is_shown_to_be_copied(
     ],
 )
 def test_wrong_credentials_are_told_apart(
-    clinic: Console, shared_simulator: Simulator, theirs: dict[str, str], code: int, words: str
+    clinic: Console, simulator: Simulator, theirs: dict[str, str], code: int, words: str
 ) -> None:
-    html = opened(clinic, shared_simulator, **theirs).post("/console/tea/checkup/run").text
+    html = opened(clinic, simulator, **theirs).post("/console/tea/checkup/run").text
     assert f"<code>{code}</code>" in html
     assert words in html
     assert "secret" not in re.sub(r"<[^>]+>", "", html).lower().replace("appsecret", "")
 
 
 def test_wechat_that_does_not_answer_is_no_fault_of_the_account(
-    clinic: Console, shared_simulator: Simulator
+    clinic: Console, simulator: Simulator
 ) -> None:
-    browser = opened(clinic, shared_simulator)
-    shared_simulator.post("/_sim/faults", http_500_rate=1.0, paths=["/cgi-bin/menu"])
+    browser = opened(clinic, simulator)
+    simulator.post("/_sim/faults", http_500_rate=1.0, paths=["/cgi-bin/menu"])
     html = browser.post("/console/tea/checkup/run").text
     assert "1 项有问题" in html
     assert "连不上微信服务器" in html

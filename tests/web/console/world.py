@@ -7,10 +7,13 @@ have written is hostile.
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
+from PIL import Image
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
@@ -18,27 +21,40 @@ from domain import (
     api_keys,
     audit,
     campaigns,
+    codes,
     disputes,
+    drawing,
+    followers,
     grades,
     intake,
     menus,
     orders,
     outbox,
+    poster_templates,
     products,
     reconciliations,
+    replies,
+    scenes,
     staff,
+    tags,
     tasks,
+    texts,
+    uploads,
     webhooks,
 )
 from domain.accounts import OpenAccount
+from domain.bodies import Article, Body, MediaBody, NewsBody, TextBody
+from domain.designs import BUILT_IN, INVITE
 from domain.models import (
     ApiKey,
+    Blacklisted,
     Commission,
     Member,
     Order,
     Outbox,
     RiskSignal,
     Staff,
+    Tag,
     WebhookAttempt,
     Withdrawal,
 )
@@ -131,6 +147,7 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
         session, account.id, menus.parse({"buttons": [button]}),
         after=0, actor=SCRIPT, now=now, note=OVERRIDE,
     )  # fmt: skip
+    answer, picture = _talk(session, account, now)
     outbox.put_once(
         session,
         outbox.Message(
@@ -172,6 +189,7 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
         {"orders.csv": f"{SCRIPT},openid\n{FORMULA},{OVERRIDE}\n".encode()},
         name=f"{SCRIPT}{OVERRIDE}.csv", actor=SCRIPT, now=now,
     )  # fmt: skip
+    world.places |= _fill_codes(session, account, now)
     world.places |= {
         "reconciliation_id": compared.id,
         "commission_id": earned,
@@ -189,7 +207,77 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
         "withdrawal_id": asked.id,
         "campaign_id": made.id,
         "picture": "a.png",
+        "reply_id": answer,
+        "media_id": picture,
         "outbox_id": message.id,
         "webhook_id": hook.id,
         "api_key_id": key_id,
     }
+
+
+def _talk(session: Session, account: OpenAccount, now: Any) -> tuple[int, int]:
+    """What the merchant says in the chat, in the words of somebody who means harm: a reply and the file it shows."""
+    picture = uploads.add(
+        session, account.id, kind="image", name=f"{SCRIPT}{OVERRIDE}.png", content=PNG + account.slug.encode(),
+        actor=SCRIPT, now=now,
+    )  # fmt: skip
+    card = NewsBody((Article(f"{SCRIPT}{OVERRIDE}", FORMULA, f"https://x.example/{SCRIPT}", ""),))
+    said: list[Body] = [
+        TextBody(f"{SCRIPT}{OVERRIDE}{FORMULA}"),
+        MediaBody("image", picture.id),
+        card,
+    ]
+    row = replies.put(session, account.id, FORMULA, said, variants={"en": [TextBody(SCRIPT)]})
+    replies.put(session, account.id, "", said[:1], kind=replies.SUBSCRIBE)
+    texts.set_override(session, account.id, "follow.welcome", f"{SCRIPT}{OVERRIDE}{FORMULA}")
+    return row.id, picture.id
+
+
+def _fill_codes(session: Session, account: OpenAccount, now: datetime) -> dict[str, Any]:
+    """A code with its ticket and a permanent place, a background and a template: their places."""
+    window = codes.add(
+        session, account.id, name=f"{SCRIPT}{OVERRIDE}", reply=FORMULA, tag=SCRIPT, now=now
+    )
+    scenes.record_ticket(
+        session,
+        window.scene,
+        ticket="T",
+        url="http://weixin.qq.com/q/02abc",
+        expires_at=None,
+        now=now,
+    )
+    codes.grant_permanent(
+        session, account.id, account.settings, window.scene.code, actor=SCRIPT, now=now
+    )
+    backdrop = io.BytesIO()
+    Image.new("RGB", (40, 60), (20, 90, 60)).save(backdrop, "PNG")
+    picture = poster_templates.put_picture(
+        session, account.id, drawing.clean_upload(backdrop.getvalue()), now
+    )
+    words = {"kind": "text", "x": 9, "y": 9, "width": 99, "size": 20, "text": f"{SCRIPT}{OVERRIDE}"}
+    design = {
+        **BUILT_IN[INVITE], "background": {"picture": picture.id}, "items": [words, *BUILT_IN[INVITE]["items"]],
+    }  # fmt: skip
+    look = poster_templates.add(
+        session, account.id, name=f"{SCRIPT}{OVERRIDE}", purpose=INVITE, design=design, now=now
+    )
+    session.add(
+        Tag(
+            account_id=account.id,
+            tag_id=100 + account.id,
+            name=f"{SCRIPT}{OVERRIDE}",
+            people=1,
+            read_at=now,
+        )
+    )
+    session.add(
+        Blacklisted(account_id=account.id, openid="o-spam", actor=f"{SCRIPT}{OVERRIDE}", at=now)
+    )
+    rule = tags.put_rule(session, account.id, tags.BOUGHT, "yes", "老客户")
+    walk = followers.begin(session, account.id, actor=FORMULA, now=now)
+    walk.last_error = f"{SCRIPT}{OVERRIDE}"
+    session.flush()
+    return {
+        "code_id": window.scene.id, "picture_id": picture.id, "template_id": look.id, "tag_id": 100 + account.id,
+        "rule_id": rule.id,
+    }  # fmt: skip

@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from domain import accounts
-from domain.models import Member, WebSession
+from domain.models import Member, Outbox, WebSession
 from tests.web.h5.conftest import Village
 from tests.web.h5.phone import Phone
 from wechat import oauth
@@ -260,6 +260,11 @@ def test_nickname_is_asked_for_only_with_consent(village: Village) -> None:
     member = village.member("mei")
     assert member is not None
     assert member.nickname == "mei"
+    asked = village.database.read(
+        lambda s: s.scalars(select(Outbox).where(Outbox.member_id == member.id)).all()
+    )
+    [picture] = [one.payload for one in asked if "picture" in one.payload]
+    assert "/132" in picture, "a job fetches it"
 
 
 def test_unknown_account_is_no_page(village: Village) -> None:
