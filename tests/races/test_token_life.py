@@ -26,7 +26,7 @@ from tests.support.waiting import until
 
 WORKERS = 4
 WHOLE = os.environ.get("BANYAN_TOKEN_LIFE") == "whole"
-LIFE_SECONDS = 10_000_000 if WHOLE else 150_000
+LIFE_SECONDS = 10_000_000 if WHOLE else 80_000
 UNGUARDED_SECONDS = 5_000
 DAY_SECONDS = 86_400
 TOKEN_CALLS_PER_DAY = 2_000
