@@ -1,7 +1,7 @@
 """An installation in which nothing has happened yet: our web server, workers and clock, a fake WeChat, and a browser.
 
-`town` is new for each test. `desk` is somebody at the console in Chromium: `desk.open("佣金规则")` goes through the menu,
-`desk.look("rules")` asserts that the page fits its window and keeps a picture of it in the test's folder.
+`town` is new for each test. `desk` is somebody at the console in Chromium: `desk.open("佣金规则")` goes through the
+menu, `desk.look("rules")` asserts that the page fits its window and keeps a picture of it in the test's folder.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ def test_merchant_goes_from_nothing_to_a_paid_withdrawal_and_a_broadcast_that_so
     create_the_owner(town, desk)
     open_the_account(town, desk)
     prepare_the_programme(town, desk)
+    prepare_the_payouts(town, desk)
     sell_through_friends(town, desk)
     pay_out(town, desk)
     broadcast(town, desk)
@@ -92,6 +93,9 @@ def prepare_the_programme(town: Town, desk: Desk) -> None:
     menu = town.simulator.get("/_sim/menu", account=APP_ID)
     assert "我的收益" in str(menu)
 
+
+def prepare_the_payouts(town: Town, desk: Desk) -> None:
+    page = desk.page
     desk.open("设置")
     page.get_by_role("link", name="提现", exact=True).last.click()
     desk.fill(second_above_fen="100")
@@ -228,12 +232,13 @@ def broadcast(town: Town, desk: Desk) -> None:
     for name in ("小林", "小周"):
         chat = wechat.get(f"/_sim/chats/{name}", account=APP_ID)["messages"]
         text = next(one["text"] for one in reversed(chat) if "春茶到店" in str(one.get("text")))
-        answer = opened_in_wechat(town, user_of(town, name), re.search(r"http\S+", text)[0])
+        [link] = re.findall(r"http\S+", text)
+        answer = opened_in_wechat(town, user_of(town, name), link)
         assert answer.url.startswith(f"{wechat.url}/healthz?c=")
         wechat.post("/_sim/buy", user=name, sku="tea-1280")
     page.reload()
     desk.says("2 位买家")
-    desk.says("¥2,560.00")
+    desk.says("¥2560.00")
     desk.says("¥320.00")
     desk.look("sold")
     page.get_by_role("link", name=f"{CROWD}").first.click()
