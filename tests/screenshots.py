@@ -1,7 +1,7 @@
 """`python -m tests.screenshots`: a picture of every page of the console, at a desk and on a phone, and their tour.
 
-The pages come from the URL map, the things they show from tests/web/console/world.py with friendlier words, among a
-month of trade. Writes docs/screenshots/console-*.png and docs/console-tour.md. Nothing of it is needed to run the product.
+The pages come from the URL map, the things they show from tests/web/console/world.py with friendlier words, among
+a month of trade. Writes docs/screenshots/console-*.png and docs/console-tour.md; no part of the product needs it.
 """
 
 from __future__ import annotations

@@ -69,7 +69,10 @@ def open_the_account(town: Town, desk: Desk) -> None:
     desk.says("AppID、AppSecret 和 IP 白名单都对")
     desk.look("checkup-done")
     town.simulator.post("/_sim/crowd", account=APP_ID, count=CROWD - len(FRIENDS))
-    town.app.flask("followers", "sync", "--account", "spring")
+    desk.open("粉丝同步")
+    desk.press("现在同步")
+    desk.comes_to_say("已完成")
+    desk.look("synced")
 
 
 def prepare_the_programme(town: Town, desk: Desk) -> None:

@@ -210,6 +210,15 @@ def merchant_of(console: Console, world: World) -> Any:
     return console.merchant.database.read(lambda s: merchants.find(s, keyring, world.account.id))
 
 
+def test_keys_are_taken_with_the_line_ends_of_a_browser(
+    console: Console, world: World, boss: Browser
+) -> None:
+    given = {name: text.replace("\n", "\r\n") for name, text in keys().items()}
+    boss.post("/console/tea/merchant/save", **given)
+    assert "已保存" in boss.said()
+    assert "\r" not in merchant_of(console, world).private_key
+
+
 def test_keys_go_in_and_never_come_out(console: Console, world: World, boss: Browser) -> None:
     boss.post("/console/tea/merchant/save", **keys())
     assert "已保存" in boss.said()
