@@ -174,4 +174,4 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
         except requests.ConnectionError:
             return False
 
-    until(answers, 30, what=f"{url}, see {log}")
+    until(answers, 90, what=f"{url}, see {log}")
