@@ -105,7 +105,7 @@ def prepare_the_payouts(town: Town, desk: Desk) -> None:
     desk.look("settings-withdrawals")
     desk.press("保存")
     desk.says("已保存")
-    page.get_by_role("link", name="微信支付").first.click()
+    page.locator("main").get_by_role("link", name="微信支付", exact=True).click()
     theirs = town.simulator.post(
         "/_sim/merchants", mch_id=MCH_ID, api_v3_key=API_V3_KEY, serial_no=SERIAL, public_key=key_pair()[1],
         balance_fen=10_000_000, app_ids=[APP_ID],
