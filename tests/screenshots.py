@@ -71,6 +71,7 @@ WORDS: Final = {
     "SCRIPT": "春茶上新",
     "OVERRIDE": "",
     "FORMULA": "礼盒",
+    "KEY": "OPENTM207498902",
     "HOSTILE": ("小美", "小林", "小周"),
 }
 """What world.py says here in place of its hostile words."""

@@ -70,6 +70,7 @@ from tests.web.console.browser import HASH
 
 SCRIPT = "<script>alert(1)</script>"
 OVERRIDE = "\u202egpj.exe"
+KEY = SCRIPT  # where a key is asked for, which is ASCII
 FORMULA = '=HYPERLINK("http://evil.example","发奖")'
 PNG = b"\x89PNG\r\n\x1a\n"
 HOSTILE = (SCRIPT, OVERRIDE, FORMULA)
@@ -293,15 +294,15 @@ def _fill_codes(session: Session, account: OpenAccount, now: datetime) -> dict[s
 def _fill_gateway(session: Session, merchant: Merchant, account: OpenAccount) -> None:
     """A template with a problem, a parked push, an order without a buyer, a refund without an order: all hostile."""
     now, data = merchant.context.clock.now(), merchant.context.settings.data.dir
-    notices.set_template(session, account.id, "commission_accrued", SCRIPT)
-    notices.note_problem(session, account.id, notices.TEMPLATE, SCRIPT, f"{SCRIPT}{FORMULA}", now)
+    notices.set_template(session, account.id, "commission_accrued", KEY)
+    notices.note_problem(session, account.id, notices.TEMPLATE, KEY, f"{SCRIPT}{FORMULA}", now)
     xml = f"<xml><MsgType><![CDATA[{SCRIPT}]]></MsgType><FromUserName><![CDATA[{OVERRIDE}]]></FromUserName></xml>"
     name = f"{now.timestamp():020.6f}-{account.id:032x}.json"
     folder = data / spooled.FOLDER / spooled.PARKED
     spooled.write(
         folder, name, Spooled(account.slug, now.isoformat(), xml, 5, f"{SCRIPT}{OVERRIDE}")
     )
-    buyer = Buyer(openid=f"nobody{SCRIPT}")
+    buyer = Buyer(openid=f"nobody{KEY}")
     lone = PaidOrder(f"L-{account.id}", buyer, (PaidLine(1, SCRIPT, 1, 100),), now)
     orders.record_paid(session, account, [lone], now=now)
-    refunds.record(session, account, Refunding(f"none{SCRIPT}", f"r{SCRIPT}", {1: 5}), now)
+    refunds.record(session, account, Refunding(f"none{KEY}", f"r{KEY}", {1: 5}), now)
