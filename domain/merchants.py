@@ -65,7 +65,7 @@ def put(
     """
     # Forms send CRLF, as files from Windows have it; with it the library of WeChat Pay reads no key.
     private_key, public_key = (
-        "\n".join(pem.splitlines()) + "\n" for pem in (private_key, public_key)
+        "\n".join(pem.strip().splitlines()) for pem in (private_key, public_key)
     )
     checks = {
         "mch_id": _MCH_ID.fullmatch(mch_id),

@@ -48,13 +48,13 @@ def test_days_are_on_the_page_and_in_the_file_with_the_same_sums(
 ) -> None:
     assert [name for name, _ in figures.FIGURES] == list(reports.FIGURES)
     html = boss.get("/console/tea/statistics").text
-    assert "¥29.97" in html
+    assert "¥30.97" in html
     levels = boss.get("/console/tea/statistics/levels").text
     assert "三级" in levels
     assert "¥0.59" in levels
     [titles, line] = rows_of(boss, "/console/tea/statistics")
     assert dict(zip(titles, line, strict=True)) == {
-        "日期": reports.day_of(console.now).isoformat(), "新粉丝": "4", "订单": "1", "销售额": "29.97", "退款": "0.00",
+        "日期": reports.day_of(console.now).isoformat(), "新粉丝": "4", "订单": "2", "销售额": "30.97", "退款": "0.00",
         "计提佣金": "5.07", "结算": "0.00", "失效": "0.00", "追回": "0.00",
     }  # fmt: skip
 
