@@ -293,7 +293,7 @@ def grant_permanent(
     )
     session.add(row)
     audit.record(
-        session, account_id, actor=actor, action="code.permanent", subject=f"scene/{scene.id}",
+        session, account_id, actor=actor, action="code_permanent", subject=f"scene/{scene.id}",
         after={"number": given}, now=now,
     )  # fmt: skip
     ask_ticket(session, scene, f"permanent-{scene.id}", now, permanent=True)

@@ -40,7 +40,7 @@ def add(slug: str, url: str, events: tuple[str, ...]) -> dict[str, Any]:
         row, secret = webhooks.add(
             session, context().keyring, account.id, url=url, events=events, now=now
         )
-        _note(session, row, "webhook.add", {"url": url, "events": sorted(events)})
+        _note(session, row, "webhook_added", {"url": url, "events": sorted(events)})
         return {**_shown(row), "secret": secret}
 
     return context().database.transact(make)
@@ -78,7 +78,7 @@ def rotate(slug: str, webhook_id: int) -> dict[str, Any]:
     def change(session: Session) -> dict[str, Any]:
         row = webhooks.get(session, accounts.get(session, slug).id, webhook_id)
         secret = webhooks.rotate(session, context().keyring, row, now)
-        _note(session, row, "webhook.rotate", {})
+        _note(session, row, "webhook_rotated", {})
         return {**_shown(row), "secret": secret}
 
     return context().database.transact(change)
@@ -95,7 +95,7 @@ def stop(slug: str, webhook_id: int, resume: bool) -> dict[str, Any]:
     def change(session: Session) -> dict[str, Any]:
         row = webhooks.get(session, accounts.get(session, slug).id, webhook_id)
         webhooks.set_active(session, row, resume)
-        _note(session, row, "webhook.resume" if resume else "webhook.stop", {"active": resume})
+        _note(session, row, "webhook_switched", {"active": resume})
         return _shown(row)
 
     return context().database.transact(change)

@@ -15,13 +15,14 @@ from domain.models import Audit
 from domain.staff.permissions import Permission
 from web.console.both import Both
 from web.console.cells import CODE, INSTANT
-from web.console.listing import Column, Condition, Days, Listing, Search, Sort
+from web.console.deeds import ACTIONS, deed
+from web.console.listing import Choice, Column, Condition, Days, Listing, Search, Sort
 from web.console.navigation import CARE, Menu
 from web.console.visit import Answer, Visit, page
 
 
 def _where(_visit: Visit, text: str) -> Condition | None:
-    """By whom, what or on what, written whole: `staff:anna`, `rebind`, `member/12`."""
+    """By whom, what or on what, written whole: `staff:anna`, `rebound`, `member/12`."""
     if "/" in text:
         return Audit.subject == text if is_key(text, 128) else None
     if ":" in text or not is_key(text):
@@ -36,7 +37,7 @@ def _to_change(visit: Visit, row: Audit) -> str:
 CHANGES = Listing(
     title=Both("操作日志", "Audit log"),
     columns=(
-        Column(Both("做了什么", "What"), lambda row: row.action, CODE, _to_change, lead=True),
+        Column(Both("做了什么", "What"), lambda row: deed(row.action), href=_to_change, lead=True),
         Column(Both("对象", "On what"), lambda row: row.subject, CODE),
         Column(Both("谁", "Who"), lambda row: row.actor),
         Column(Both("时间", "When"), lambda row: row.at, INSTANT),
@@ -44,7 +45,10 @@ CHANGES = Listing(
     sorts=(Sort("newest", Both("最新", "Newest"), Audit.at, lambda row: row.at),),
     id_column=Audit.id,
     row_id=lambda row: row.id,
-    filters=(Days("at", Both("日期", "Days"), Audit.at),),
+    filters=(
+        Choice("action", Both("做了什么", "What"), list(ACTIONS.items()), Audit.action),
+        Days("at", Both("日期", "Days"), Audit.at),
+    ),
     search=Search(Both("谁、动作或对象，如 staff:anna", "Who, action or subject: staff:anna"), _where),
     empty=Both("还没有任何修改。", "Nothing has been changed yet."),
     file="audit",
@@ -72,7 +76,7 @@ def change(visit: Visit, audit_id: int) -> Answer:
         return row
 
     row = visit.read(find)
-    return render_template("console/change.html", row=row, lines=_lines(row))
+    return render_template("console/change.html", row=row, deed=deed(row.action), lines=_lines(row))
 
 
 def _lines(row: Audit) -> list[tuple[str, str | None, str | None]]:

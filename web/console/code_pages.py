@@ -65,7 +65,7 @@ DONE: Final = {
     "code_added": Both("新建", "Made"),
     "code_changed": Both("修改", "Changed"),
     "code_archived": Both("归档", "Archived"),
-    "code.permanent": Both("改为永久码", "Made permanent"),
+    "code_permanent": Both("改为永久码", "Made permanent"),
 }
 
 _LENGTH = Both("名称为 1 到 60 个字。", "A name has 1 to 60 characters.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from flask import flash, redirect, render_template, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
@@ -30,6 +32,43 @@ explain(
 )
 
 
+MEANT: Final = {
+    Permission.DASHBOARD_READ: Both("看概览和统计", "See the overview and statistics"),
+    Permission.MEMBERS_READ: Both("看会员", "See members"),
+    Permission.MEMBERS_CONTACT: Both("看手机号、邮箱和真实姓名", "See phones, mail addresses and real names"),
+    Permission.MEMBERS_CHANGE: Both("改绑、改等级、黑名单、同步粉丝", "Rebind, grade, blacklist, compare followers"),
+    Permission.PROMOTERS_DECIDE: Both("审核、停用推广员", "Approve and suspend promoters"),
+    Permission.DISPUTES_DECIDE: Both("裁决绑定申诉", "Decide disputes"),
+    Permission.PRODUCTS_READ: Both("看商品", "See products"),
+    Permission.PRODUCTS_CHANGE: Both("改商品", "Change products"),
+    Permission.ORDERS_READ: Both("看订单", "See orders"),
+    Permission.ORDERS_CHANGE: Both("确认收货、退款、上传订单", "Complete, refund and upload orders"),
+    Permission.COMMISSIONS_READ: Both("看佣金", "See commissions"),
+    Permission.RULES_READ: Both("看佣金规则和等级", "See rules and grades"),
+    Permission.RULES_CHANGE: Both("改佣金规则和等级", "Change rules and grades"),
+    Permission.RISK_READ: Both("看风险信号", "See risk signals"),
+    Permission.RISK_DECIDE: Both("处理风险信号和暂缓", "Decide risk signals and holds"),
+    Permission.WITHDRAWALS_READ: Both("看提现", "See withdrawals"),
+    Permission.WITHDRAWALS_DECIDE: Both("审核提现、打款", "Approve and pay withdrawals"),
+    Permission.BOOKS_READ: Both("看账本和对账", "See the books and reconciliation"),
+    Permission.BROADCASTS_READ: Both("看群发", "See broadcasts"),
+    Permission.BROADCASTS_SEND: Both("写群发、发送", "Write and send broadcasts"),
+    Permission.CHAT_READ: Both("看菜单、回复和文案", "See menu, replies and texts"),
+    Permission.CHAT_CHANGE: Both("改菜单、回复、文案、通知模板和标签", "Change menu, replies, texts, templates, tags"),
+    Permission.CODES_READ: Both("看渠道码和海报", "See codes and posters"),
+    Permission.CODES_CHANGE: Both("改渠道码和海报", "Change codes and posters"),
+    Permission.DELIVERY_READ: Both("看消息投递和额度", "See messages and quotas"),
+    Permission.DELIVERY_CHANGE: Both("重发、放弃消息和推送", "Retry and discard messages and pushes"),
+    Permission.INTEGRATION_READ: Both("看接口密钥和回调", "See API keys and webhooks"),
+    Permission.INTEGRATION_CHANGE: Both("改接口密钥和回调", "Change API keys and webhooks"),
+    Permission.SETTINGS_READ: Both("看设置", "See settings"),
+    Permission.SETTINGS_CHANGE: Both("改设置和微信密钥", "Change settings and secrets"),
+    Permission.STAFF_CHANGE: Both("管理员工和角色", "Manage staff and roles"),
+    Permission.AUDIT_READ: Both("看操作日志", "See the audit log"),
+}  # fmt: skip
+"""What each permission lets somebody do, in words."""
+
+
 class NewPerson(Form):
     login = text("登录名", "Login", autocomplete="off")
     password = password(
@@ -56,7 +95,12 @@ def people(visit: Visit) -> Answer:
             flash(t("已添加。", "Added."), "success")
             return redirect(visit.url("people"))
     rows = visit.read(lambda session: staff.of_account(session, visit.account.id))
-    return render_template("console/people.html", form=form, rows=rows, table=list(MAY.items()))
+    return render_template(
+        "console/people.html",
+        form=form,
+        rows=rows,
+        table=[(MEANT[one], who) for one, who in MAY.items()],
+    )
 
 
 def _add(session: Session, visit: Visit, form: NewPerson) -> None:

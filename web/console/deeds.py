@@ -1,0 +1,107 @@
+"""What the audit log notes, in words: each action of a person, a command or the system."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from web.console.both import Both
+
+ACTIONS: Final = {
+    # people and money
+    "rebound": Both("改绑推荐人", "Referrer changed"),
+    "remark": Both("改了备注", "Remark changed"),
+    "member_active": Both("恢复推广员", "Promoter active again"),
+    "member_suspended": Both("停用推广员", "Promoter suspended"),
+    "promoter_approved": Both("通过推广申请", "Promoter approved"),
+    "promoter_rejected": Both("驳回推广申请", "Promoter rejected"),
+    "grade_assigned": Both("调整等级", "Grade assigned"),
+    "grade_put": Both("修改等级", "Grade changed"),
+    "dispute_decided": Both("裁决申诉", "Dispute decided"),
+    "commission_held": Both("暂缓佣金", "Commission held"),
+    "hold_released": Both("放行佣金", "Commission released"),
+    "hold_refused": Both("判定佣金无效", "Commission refused"),
+    "risk_released": Both("放行风险信号", "Risk signal released"),
+    "risk_confirmed": Both("判定风险属实", "Risk signal confirmed"),
+    "risk_lapsed": Both("风险信号到期", "Risk signal lapsed"),
+    "withdrawal_approved": Both("同意提现", "Withdrawal approved"),
+    "withdrawal_rejected": Both("驳回提现", "Withdrawal rejected"),
+    "withdrawal_cancel_asked": Both("请求撤销转账", "Asked to cancel a transfer"),
+    "withdrawal_given_up": Both("放弃打款", "Payout given up"),
+    "payout_alarm": Both("打款报警", "Payout alarm"),
+    "payout_alarm_over": Both("打款报警解除", "Payout alarm over"),
+    "bill_difference": Both("对账有差异", "Bill differs"),
+    "merchant_set": Both("设置微信支付商户", "Merchant set"),
+    # goods, orders, rules
+    "product_saved": Both("修改商品", "Product saved"),
+    "order_completed": Both("订单确认收货", "Order completed"),
+    "order_refunded": Both("登记退款", "Refund entered"),
+    "refund_refused": Both("退款没有入账", "Refund refused"),
+    "orders_uploaded": Both("上传订单", "Orders uploaded"),
+    "imported": Both("导入数据", "Imported"),
+    "import_claimed": Both("认领导入的会员", "Imported member claimed"),
+    "rule_added": Both("发布佣金规则", "Rule published"),
+    "compliance_exported": Both("导出合规记录", "Compliance record exported"),
+    # what is said
+    "menu_saved": Both("保存菜单", "Menu saved"),
+    "menu_pushed": Both("推送菜单", "Menu pushed"),
+    "reply_added": Both("新增自动回复", "Reply added"),
+    "reply_changed": Both("修改自动回复", "Reply changed"),
+    "reply_removed": Both("删除自动回复", "Reply removed"),
+    "text_changed": Both("修改文案", "Text changed"),
+    "media_added": Both("上传素材", "File added"),
+    "media_permanent": Both("改为永久素材或取消", "File kept for ever, or not"),
+    "media_removed": Both("删除素材", "File removed"),
+    "template_set": Both("选择通知模板", "Notice template chosen"),
+    "template_removed": Both("不再用通知模板", "Notice template removed"),
+    "template_tested": Both("试发通知", "Notice tested"),
+    "campaign_created": Both("新建群发", "Broadcast made"),
+    "campaign_edited": Both("修改群发", "Broadcast edited"),
+    "campaign_started": Both("开始群发", "Broadcast started"),
+    "campaign_paused": Both("暂停群发", "Broadcast paused"),
+    "campaign_resumed": Both("继续群发", "Broadcast resumed"),
+    "campaign_cancelled": Both("取消群发", "Broadcast cancelled"),
+    "code_added": Both("新建渠道码", "Code added"),
+    "code_changed": Both("修改渠道码", "Code changed"),
+    "code_archived": Both("归档渠道码", "Code archived"),
+    "code_permanent": Both("改为永久码", "Code made permanent"),
+    "poster_template_added": Both("新建海报模板", "Poster template added"),
+    "poster_template_activated": Both("启用海报模板", "Poster template taken up"),
+    "poster_template_retired": Both("停用海报模板", "Poster template retired"),
+    "tag_created": Both("新建标签", "Tag created"),
+    "tag_renamed": Both("标签改名", "Tag renamed"),
+    "tag_deleted": Both("删除标签", "Tag deleted"),
+    "tag_rule": Both("设置标签规则", "Tag rule set"),
+    "tag_rule_removed": Both("删除标签规则", "Tag rule removed"),
+    "blacklisted": Both("加入黑名单", "Blacklisted"),
+    "unblacklisted": Both("移出黑名单", "Taken off the blacklist"),
+    "followers_synced": Both("同步粉丝", "Followers compared"),
+    # the account and its doors
+    "account_added": Both("接入公众号", "Account added"),
+    "settings_changed": Both("修改设置", "Settings changed"),
+    "secrets_replaced": Both("更换微信密钥", "Secrets replaced"),
+    "url_verified": Both("微信验证了网址", "Address verified by WeChat"),
+    "api_key_added": Both("新建接口密钥", "API key added"),
+    "api_key_revoked": Both("吊销接口密钥", "API key revoked"),
+    "webhook_added": Both("新增事件回调", "Webhook added"),
+    "webhook_rotated": Both("更换回调密钥", "Webhook secret rotated"),
+    "webhook_switched": Both("开关事件回调", "Webhook switched"),
+    "outbox_retried": Both("重发消息", "Message sent again"),
+    "outbox_discarded": Both("放弃消息", "Message discarded"),
+    "spool_replayed": Both("重新处理推送", "Push replayed"),
+    "spool_discarded": Both("放弃推送", "Push discarded"),
+    "quota_cleared": Both("在微信清零额度", "Quota cleared at WeChat"),
+    "quota_forgotten": Both("重新计算额度", "Quota counted afresh"),
+    # staff and privacy
+    "first_owner": Both("创建所有者", "First owner"),
+    "staff_role": Both("修改员工角色", "Role changed"),
+    "password": Both("修改密码", "Password changed"),
+    "totp_on": Both("开启两步验证", "Second factor on"),
+    "totp_off": Both("关闭两步验证", "Second factor off"),
+    "exported": Both("导出个人信息", "Personal data exported"),
+    "personal_data_erased": Both("删除个人信息", "Personal data erased"),
+}  # fmt: skip
+
+
+def deed(action: str) -> str:
+    """The action in the language of the page; one of another release, which has no words here, by its code."""
+    return str(ACTIONS.get(action, action))
