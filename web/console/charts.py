@@ -67,7 +67,7 @@ def _picture(
     chart = kind(
         js=[], css=[], width=width, height=height, explicit_size=False, show_legend=False, margin=8,
         show_minor_x_labels=False, truncate_label=-1, show_dots=False, fill=kind is pygal.Line,
-        range=(0, max(top, 1)), min_scale=2, max_scale=4, value_formatter=shown, spacing=6,
+        range=(0, max(top, 4)), min_scale=2, max_scale=4, value_formatter=shown, spacing=6,
     )  # fmt: skip
     chart.x_labels = [f"{day:%m-%d}" for day in days]
     step = max(1, -(-len(days) // labels))
