@@ -541,13 +541,18 @@ class Database:
     def read(self, fn: Callable[[Session], T]) -> T:
         """Run `fn(session)` without a write transaction; once more when the pooled connection had died."""
         try:
-            with self.reading() as session:
-                return fn(session)
+            return self._read_once(fn)
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
-        with self.reading() as session:
+        return self._read_once(fn)
+
+    def _read_once(self, fn: Callable[[Session], T]) -> T:
+        session = self._session(writes=False)
+        try:
             return fn(session)
+        finally:
+            session.close()
 
     @contextmanager
     def reading(self) -> Generator[Session]:

@@ -83,9 +83,9 @@ _PERSON_LOCKED = Sql(
 )
 
 
-def _summary_statement(person: str, figures: str) -> str:
+def _summary_statement(figures_and_person: str) -> str:
     return (
-        f"SELECT {person} AS person, {figures} AS figures FROM member m"
+        f"SELECT {figures_and_person} AS packed FROM member m"
         " LEFT JOIN balance b ON b.member_id = m.id LEFT JOIN tally t ON t.member_id = m.id"
         " WHERE m.account_id = ? AND m.openid = ?"
         " GROUP BY m.id, m.code, m.status, m.muted, m.referrer_id, m.nickname, b.available_fen, b.withdrawing_fen,"
@@ -93,15 +93,16 @@ def _summary_statement(person: str, figures: str) -> str:
     )
 
 
-_WHO = packed(
-    "m.id", "m.code", "m.status", "m.muted", "m.referrer_id", "b.available_fen", "b.withdrawing_fen", "m.lang",
-    "m.unread", "m.nickname",
+_SUMS: Final = (
+    "people", "following", "buyers", "orders", "spent_fen", "refunded_fen", "earned_fen", "frozen_fen",
 )  # fmt: skip
-_SUMS = packed("t.level", *(
-    f"SUM(t.{name})" for name in
-    ("people", "following", "buyers", "orders", "spent_fen", "refunded_fen", "earned_fen", "frozen_fen")
-))  # fmt: skip
-_SUMMARY = Sql(_summary_statement(_WHO[0], _SUMS[0]), sqlite=_summary_statement(_WHO[1], _SUMS[1]))
+_WHO: Final = (
+    "m.id", "m.code", "m.status", "m.muted", "m.referrer_id", "b.available_fen", "b.withdrawing_fen", "m.lang",
+    "m.unread", "m.nickname",  # the name last: whatever is in it stays one value
+)  # fmt: skip
+_FIGURES: Final = 1 + len(_SUMS)
+_PACKED: Final = packed("t.level", *(f"SUM(t.{name})" for name in _SUMS), *_WHO)
+_SUMMARY = Sql(_summary_statement(_PACKED[0]), sqlite=_summary_statement(_PACKED[1]))
 
 
 def find(session: Session, account_id: int, openid: str) -> Member | None:
@@ -138,19 +139,19 @@ def by_ids(session: Session, member_ids: Collection[int]) -> dict[int, Member]:
 
 def summary(session: Session, account_id: int, openid: str) -> Summary | None:
     """Balances and team figures in one statement, however large the team (tally.py says why)."""
-    rows = _SUMMARY(session, account_id, openid).all()
+    splits = len(_SUMS) + len(_WHO)
+    rows = [row.packed.split(UNIT, splits) for row in _SUMMARY(session, account_id, openid)]
     if not rows:
         return None
-    who = rows[0].person.split(UNIT, 9)
+    who = rows[0][_FIGURES:]
     result = Summary(
         int(who[0]), who[1], who[9] or None, who[2], who[3] == "1", int(who[4]) if who[4] else None,
         int(who[5] or 0), int(who[6] or 0), who[7], who[8] == "1",
         {level: Figures() for level in range(1, PAID_LEVELS + 1)},
     )  # fmt: skip
-    for _, figures in rows:
-        level, *sums = figures.split(UNIT)
-        if level:
-            result.levels[int(level)] = Figures(*map(int, sums))
+    for row in rows:
+        if row[0]:
+            result.levels[int(row[0])] = Figures(*map(int, row[1:_FIGURES]))
     return result
 
 

@@ -98,6 +98,9 @@ def register(app: Flask, context: Context) -> None:
     )
     Bootstrap5(app)
     csrf.init_app(app)
+    app.before_request_funcs.pop(
+        None
+    )  # its check of every request, which `protect` does where pages are
     app.register_blueprint(blueprint)
     app.jinja_env.filters.update(
         yuan=yuan, percent=percent, minute=minute, day=day, thousands=thousands
