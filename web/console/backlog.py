@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 import spooled
-from domain import audit, orders, refunds
+from domain import orders, refunds
 from domain.errors import Invalid, NotFound
 from domain.models import Order
 from domain.staff.permissions import Permission
@@ -143,7 +143,7 @@ def backlog_replay(visit: Visit) -> Response:
     many = len(released)
     done = t(f"{many} 条会在几秒内再处理一次。", f"{many} will be handled again within seconds.")
     return visit.change(
-        lambda session: _note(session, visit, "spool_replayed", released, None),
+        lambda session: _note(session, visit, action="spool_replayed", names=released),
         done=done,
         back=visit.url("backlog"),
     )
@@ -165,7 +165,7 @@ def backlog_discard(visit: Visit) -> Response:
     def note(session: Session) -> None:
         if not visit.reason():
             raise Invalid("a reason is needed")
-        _note(session, visit, "spool_discarded", [name], visit.reason())
+        _note(session, visit, action="spool_discarded", names=[name], reason=visit.reason())
 
     answer = visit.change(note, done=t("已放弃。", "Given up."), back=visit.url("backlog"))
     if visit.reason():
@@ -174,12 +174,10 @@ def backlog_discard(visit: Visit) -> Response:
 
 
 def _note(
-    session: Session, visit: Visit, action: str, names: Sequence[str], reason: str | None
+    session: Session, visit: Visit, *, action: str, names: Sequence[str], reason: str | None = None
 ) -> None:
-    audit.record(
-        session, visit.account.id, actor=visit.actor, action=action, subject="spool",
-        after={"files": list(names[:SHOWN]), "reason": reason}, now=visit.now,
-    )  # fmt: skip
+    after = {"files": list(names[:SHOWN]), "reason": reason}
+    visit.note(session, action=action, subject="spool", after=after)
 
 
 @page("/backlog/orders/<int:order_id>/look", allow=Permission.ORDERS_CHANGE, methods=("POST",))

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import NotFound as NoPage
 from werkzeug.wrappers import Response
 
-from domain import audit, code_stats, codes, products, reports, scenes, tags
+from domain import code_stats, codes, products, reports, scenes, tags
 from domain.code_stats import Figures
 from domain.errors import DomainError, Invalid, NotFound
 from domain.models import Audit, Code, CodeDay, Member, Outbox, PermanentGrant, QrTicket, Scene
@@ -340,7 +340,9 @@ def code_new(visit: Visit) -> Answer:
             sku=request.form.get("sku", "").strip() if is_product else None, **said_by,
         )  # fmt: skip
         tags.follow_code(session, account_id, made.scene.code, said_by["tag"])
-        _note(session, visit, made.scene.id, "code_added", None, _noted(made.code))
+        visit.note(
+            session, action="code_added", subject=f"scene/{made.scene.id}", after=_noted(made.code)
+        )
         return made.scene.id
 
     try:
@@ -374,15 +376,6 @@ def _noted(row: Code) -> dict[str, Any]:
     return {"name": row.name, "reply": row.reply, "media_id": row.media_id, "tag": row.tag}
 
 
-def _note(
-    session: Session, visit: Visit, scene_id: int, action: str, before: Any, after: Any
-) -> None:
-    audit.record(
-        session, visit.account.id, actor=visit.actor, action=action, subject=f"scene/{scene_id}",
-        before=before, after=after, now=visit.now,
-    )  # fmt: skip
-
-
 def _managed(session: Session, visit: Visit, code_id: int) -> codes.Card:
     """The code of the merchant, or `NotFound`: a promoter's own has no answer and is not archived."""
     scene = scenes.get(session, visit.account.id, code_id)
@@ -405,7 +398,13 @@ def code_change(visit: Visit, code_id: int) -> Response:
         )
         if before["tag"] != said_by["tag"]:  # else everybody would be looked at for nothing
             tags.follow_code(session, visit.account.id, card.scene.code, said_by["tag"])
-        _note(session, visit, code_id, "code_changed", before, _noted(card.code))
+        visit.note(
+            session,
+            action="code_changed",
+            subject=f"scene/{code_id}",
+            before=before,
+            after=_noted(card.code),
+        )
 
     return visit.change(
         change,
@@ -423,7 +422,12 @@ def code_archive(visit: Visit, code_id: int) -> Response:
         if not visit.reason():
             raise Invalid("a reason is needed")
         codes.archive(session, visit.account.id, card.scene.code, visit.now)
-        _note(session, visit, code_id, "code_archived", None, {"reason": visit.reason()})
+        visit.note(
+            session,
+            action="code_archived",
+            subject=f"scene/{code_id}",
+            after={"reason": visit.reason()},
+        )
 
     return visit.change(
         archive,

@@ -10,7 +10,7 @@ from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from domain import api_keys, audit, outbox, webhooks
+from domain import api_keys, outbox, webhooks
 from domain.errors import DomainError, NotFound
 from domain.models import ApiKey, Outbox, WebhookAttempt
 from domain.staff.permissions import Permission
@@ -108,10 +108,7 @@ def message_retry(visit: Visit, outbox_id: int) -> Response:
     def again(session: Session) -> None:
         row = _row(session, visit, outbox_id)
         if outbox.retry(session, [row.id], visit.now):
-            audit.record(
-                session, visit.account.id, actor=visit.actor, action="outbox_retried",
-                subject=f"outbox/{row.id}", now=visit.now,
-            )  # fmt: skip
+            visit.note(session, action="outbox_retried", subject=f"outbox/{row.id}")
 
     back = visit.url("message", outbox_id=outbox_id)
     return visit.change(again, done=t("会再试一次。", "It will be tried again."), back=back)
@@ -157,10 +154,8 @@ def api_key_new(visit: Visit) -> Answer:
         public, secret = api_keys.add(
             session, visit.context.keyring, visit.account.id, scopes=scopes, addresses=addresses, now=visit.now
         )  # fmt: skip
-        audit.record(
-            session, visit.account.id, actor=visit.actor, action="api_key_added", subject=f"api_key/{public}",
-            after={"scopes": scopes, "addresses": addresses}, now=visit.now,
-        )  # fmt: skip
+        after = {"scopes": scopes, "addresses": addresses}
+        visit.note(session, action="api_key_added", subject=f"api_key/{public}", after=after)
         return public, secret
 
     try:
@@ -180,10 +175,10 @@ def api_key_revoke(visit: Visit, api_key_id: int) -> Response:
         if row is None or row.account_id != visit.account.id:
             raise NotFound("no such key", key=api_key_id)
         if api_keys.revoke(session, row.public_key, visit.now):
-            audit.record(
-                session, visit.account.id, actor=visit.actor, action="api_key_revoked",
-                subject=f"api_key/{row.public_key}", after={"reason": visit.reason()}, now=visit.now,
-            )  # fmt: skip
+            after = {"reason": visit.reason()}
+            visit.note(
+                session, action="api_key_revoked", subject=f"api_key/{row.public_key}", after=after
+            )
 
     return visit.change(
         revoke, done=t("密钥已停用。", "The key is revoked."), back=visit.url("api_key_list")
@@ -227,17 +222,15 @@ def webhook_new(visit: Visit) -> Answer:
         row, secret = webhooks.add(
             session, visit.context.keyring, visit.account.id, url=url, events=events, now=visit.now
         )
-        _note(session, visit, row.id, "webhook_added", {"url": url, "events": events})
+        visit.note(
+            session,
+            action="webhook_added",
+            subject=f"webhook/{row.id}",
+            after={"url": url, "events": events},
+        )
         return row.public_key, secret
 
     return _told_secret(visit, make)
-
-
-def _note(session: Session, visit: Visit, webhook_id: int, action: str, after: Any) -> None:
-    audit.record(
-        session, visit.account.id, actor=visit.actor, action=action, subject=f"webhook/{webhook_id}",
-        after=after, now=visit.now,
-    )  # fmt: skip
 
 
 @page("/webhooks/<int:webhook_id>/rotate", allow=Permission.INTEGRATION_CHANGE, methods=("POST",))
@@ -247,7 +240,7 @@ def webhook_rotate(visit: Visit, webhook_id: int) -> Answer:
     def rotate(session: Session) -> tuple[str, str]:
         row = webhooks.get(session, visit.account.id, webhook_id)
         secret = webhooks.rotate(session, visit.context.keyring, row, visit.now)
-        _note(session, visit, row.id, "webhook_rotated", {})
+        visit.note(session, action="webhook_rotated", subject=f"webhook/{row.id}", after={})
         return row.public_key, secret
 
     return _told_secret(visit, rotate)
@@ -261,7 +254,12 @@ def webhook_switch(visit: Visit, webhook_id: int) -> Response:
     def switch(session: Session) -> None:
         row = webhooks.get(session, visit.account.id, webhook_id)
         webhooks.set_active(session, row, active)
-        _note(session, visit, row.id, "webhook_switched", {"active": active})
+        visit.note(
+            session,
+            action="webhook_switched",
+            subject=f"webhook/{row.id}",
+            after={"active": active},
+        )
 
     done = t("已开启。", "Switched on.") if active else t("已停用。", "Switched off.")
     return visit.change(switch, done=done, back=visit.url("webhook_list"))

@@ -10,7 +10,7 @@ from typing import Any, Final
 from flask import Response as FlaskResponse
 from flask import render_template, request, stream_with_context
 
-from domain import audit, reports, sheets
+from domain import reports, sheets
 from domain.models import Daily
 from domain.money import yuan
 from domain.sheets import CHINA
@@ -18,6 +18,7 @@ from domain.staff.permissions import Permission
 from web.console import charts
 from web.console.both import Both
 from web.console.charts import Series
+from web.console.listing import day_in
 from web.console.navigation import PROGRAMME, TODAY, Menu
 from web.console.visit import Answer, Visit, page
 from web.pages import t
@@ -42,18 +43,10 @@ FIGURES: Final = (
 # --- by day ---------------------------------------------------------------------------------------------------------
 
 
-def _day(text: str | None) -> date | None:
-    try:
-        found = date.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return found if 2000 <= found.year <= 2100 else None
-
-
 def span_of(visit: Visit, days: int = DAYS) -> tuple[date, date]:
     """The days that the request asks for, both included: at most a year; the last thirty without it."""
-    until = _day(request.values.get("until")) or reports.day_of(visit.now)
-    since = _day(request.values.get("since")) or until - timedelta(days=days - 1)
+    until = day_in(request.values.get("until")) or reports.day_of(visit.now)
+    since = day_in(request.values.get("since")) or until - timedelta(days=days - 1)
     since, until = min(since, until), max(since, until)
     return max(since, until - timedelta(days=MOST_DAYS - 1)), until
 
@@ -209,9 +202,9 @@ def compliance_file(visit: Visit) -> FlaskResponse:
     since, until = _start(first), _start(last + timedelta(days=1))
     account, now, database = visit.account, visit.now, visit.database
     visit.transact(
-        lambda session: audit.record(
-            session, account.id, actor=visit.actor, action="compliance_exported", subject=f"account/{account.id}",
-            after={"since": first.isoformat(), "until": last.isoformat()}, now=now,
+        lambda session: visit.note(
+            session, action="compliance_exported", subject=f"account/{account.id}",
+            after={"since": first.isoformat(), "until": last.isoformat()},
         )
     )  # fmt: skip
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flask import flash, redirect, render_template, request
+from flask import render_template, request
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from domain import audit, grades, products
-from domain.errors import Conflict, DomainError, Invalid, NotFound
+from domain import grades, products
+from domain.errors import Conflict, Invalid, NotFound
 from domain.models import Grade, Product
 from domain.rules import Terms
 from domain.staff.permissions import Permission
@@ -19,7 +19,7 @@ from web.console.both import Both
 from web.console.cells import CODE, COUNT, INSTANT, MONEY
 from web.console.listing import Column, Condition, Listing, Search, Sort
 from web.console.navigation import TRADE, Menu
-from web.console.refusals import explain, said
+from web.console.refusals import explain
 from web.console.trade import fen_of
 from web.console.visit import Answer, Visit, page
 from web.pages import t
@@ -136,18 +136,12 @@ def product_save(visit: Visit, product_id: int) -> Answer:
 
 
 def _saved(visit: Visit, row: Product | None, save: Any) -> Answer:
-    try:
-        visit.transact(save)
-    except NotFound:
-        raise
-    except DomainError as error:
-        flash(said(error), "danger")
-        return _form(visit, row, request.form)
-    flash(
-        t("商品已保存，之后的订单按它计佣。", "Saved; it holds for orders that come later."),
-        "success",
+    return visit.save(
+        save,
+        done=t("商品已保存，之后的订单按它计佣。", "Saved; it holds for orders that come later."),
+        back=visit.url("product_list"),
+        again=lambda: _form(visit, row, request.form),
     )
-    return redirect(visit.url("product_list"))
 
 
 def _put(session: Session, visit: Visit, sku: str, known: Product | None) -> None:
@@ -163,10 +157,8 @@ def _put(session: Session, visit: Visit, sku: str, known: Product | None) -> Non
         session, account, sku, name=name[:190], price_fen=fen_of(given.get("price", "")),
         stock=int(stock) if stock else None, terms=terms, now=visit.now,
     )  # fmt: skip
-    audit.record(
-        session, account.id, actor=visit.actor, action="product_saved", subject=f"product/{row.sku}",
-        before=before, after=_noted(row), now=visit.now,
-    )  # fmt: skip
+    subject = f"product/{row.sku}"
+    visit.note(session, action="product_saved", subject=subject, before=before, after=_noted(row))
 
 
 def _noted(row: Product) -> dict[str, Any]:

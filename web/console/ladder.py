@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any, Final
 
-from flask import flash, redirect, render_template, request
+from flask import render_template, request
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from domain import accounts, audit, grades, promoters, tasks
+from domain import accounts, grades, promoters, tasks
 from domain.accounts import QUALIFICATIONS
-from domain.errors import Conflict, DomainError, Invalid, NotFound
-from domain.models import Account, Grade
+from domain.errors import Conflict, Invalid, NotFound
+from domain.models import Grade
 from domain.money import yuan
 from domain.staff.permissions import Permission
 from domain.texts import EN, LANGUAGES, ZH_CN
 from web.console.both import Both
 from web.console.navigation import PROGRAMME, Menu
-from web.console.refusals import explain, said
+from web.console.refusals import explain
 from web.console.states import state
 from web.console.trade import fen_of
 from web.console.visit import Answer, Visit, page
@@ -179,18 +178,12 @@ def _whole(text: str) -> int:
 
 
 def _saved(visit: Visit, row: Grade | None, save: Any) -> Answer:
-    try:
-        visit.transact(save)
-    except NotFound:
-        raise
-    except DomainError as error:
-        flash(said(error), "danger")
-        return _grade_form(row, request.form)
-    flash(
-        t("等级已保存，下次评定时生效。", "Saved; it counts from the next look at everybody."),
-        "success",
+    return visit.save(
+        save,
+        done=t("等级已保存，下次评定时生效。", "Saved; it counts from the next look at everybody."),
+        back=visit.url("grade_list"),
+        again=lambda: _grade_form(row, request.form),
     )
-    return redirect(visit.url("grade_list"))
 
 
 def _grade_form(row: Grade | None, given: Mapping[str, str]) -> str:
@@ -276,27 +269,14 @@ def registration_save(visit: Visit) -> Answer:
 
 
 def _settle(visit: Visit, wanted: Any) -> Answer:
-    """Replace some settings of the account, with before and after in the audit log."""
-
-    def change(session: Session) -> None:
-        changes = wanted()
-        row = session.get_one(
-            Account, visit.account.id, with_for_update=True, populate_existing=True
-        )
-        before = asdict(accounts.settings_of(row))
-        accounts.change_settings(session, row, changes)
-        audit.record(
-            session, row.id, actor=visit.actor, action="settings_changed", subject=f"account/{row.id}",
-            before={name: before[name] for name in changes}, after=changes, now=visit.now,
-        )  # fmt: skip
-
-    try:
-        visit.transact(change)
-    except DomainError as error:
-        flash(said(error), "danger")
-        return _rewards(visit, request.form)
-    flash(
-        t("已保存，之后的订单和关注按它计算。", "Saved; it holds for later orders and followers."),
-        "success",
+    """Replace some settings of the account."""
+    return visit.save(
+        lambda session: accounts.revise(
+            session, visit.account.id, wanted(), actor=visit.actor, now=visit.now
+        ),
+        done=t(
+            "已保存，之后的订单和关注按它计算。", "Saved; it holds for later orders and followers."
+        ),
+        back=visit.url("rewards"),
+        again=lambda: _rewards(visit, request.form),
     )
-    return redirect(visit.url("rewards"))

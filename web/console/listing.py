@@ -88,7 +88,7 @@ class Days:
     column: Any
 
     def condition(self, visit: Visit, given: Mapping[str, str]) -> Condition | None:
-        since, until = (_day(given.get(f"{self.name}_{end}")) for end in ("from", "to"))
+        since, until = (day_in(given.get(f"{self.name}_{end}")) for end in ("from", "to"))
         parts = []
         if since is not None:
             parts.append(self.column >= _start(since))
@@ -97,7 +97,8 @@ class Days:
         return and_(*parts) if parts else None
 
 
-def _day(text: str | None) -> date | None:
+def day_in(text: str | None) -> date | None:
+    """The day that a request names, of this century; None for anything else."""
     try:
         found = date.fromisoformat(text or "")
     except ValueError:

@@ -9,7 +9,7 @@ from flask import render_template, request
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from domain import audit, uploads
+from domain import uploads
 from domain.staff.permissions import Permission
 from web import materials
 from web.console.menu_pages import talk
@@ -55,10 +55,8 @@ def media_add(visit: Visit) -> Response:
             session, visit.account.id, kind=uploads.kind_of(name), name=name, content=content, actor=visit.actor,
             now=visit.now,
         )  # fmt: skip
-        audit.record(
-            session, visit.account.id, actor=visit.actor, action="media_added", subject=f"media/{row.id}",
-            after={"name": row.name, "kind": row.kind, "size": row.size}, now=visit.now,
-        )  # fmt: skip
+        after = {"name": row.name, "kind": row.kind, "size": row.size}
+        visit.note(session, action="media_added", subject=f"media/{row.id}", after=after)
 
     return visit.change(add, done=t("已保存。", "Saved."), back=visit.url("media"))
 

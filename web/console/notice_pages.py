@@ -12,7 +12,7 @@ from flask import flash, redirect, render_template, request
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from domain import audit, cards, notices
+from domain import cards, notices
 from domain.errors import DomainError, Invalid, NotFound
 from domain.models import NoticeTemplate
 from domain.staff.permissions import Permission
@@ -306,7 +306,13 @@ def template_set(visit: Visit, occasion: str) -> Response:
             channel,
         )
         after = notices.templates_of(session, visit.account.id, channel)[occasion]
-        _note(session, visit, "template_set", f"{occasion}/{channel}", was, _noted(after))
+        visit.note(
+            session,
+            action="template_set",
+            subject=f"template/{occasion}/{channel}",
+            before=was,
+            after=_noted(after),
+        )
 
     return visit.change(
         choose, done=t("已保存，下一条通知就用它。", "Saved: the next notice uses it."),
@@ -329,15 +335,6 @@ def _noted(row: NoticeTemplate) -> dict[str, Any]:
     return {"template_id": row.template_id, "fields": notices.fields_of(row)}
 
 
-def _note(
-    session: Session, visit: Visit, action: str, subject: str, before: Any, after: Any
-) -> None:
-    audit.record(
-        session, visit.account.id, actor=visit.actor, action=action, subject=f"template/{subject}",
-        before=before, after=after, now=visit.now,
-    )  # fmt: skip
-
-
 @page("/templates/<occasion>/remove", allow=Permission.CHAT_CHANGE, methods=("POST",))
 def template_remove(visit: Visit, occasion: str) -> Response:
     """Tell the occasion by this channel no more: the next rung of the ladder does."""
@@ -347,7 +344,13 @@ def template_remove(visit: Visit, occasion: str) -> Response:
         before = notices.templates_of(session, visit.account.id, channel).get(occasion)
         notices.remove_template(session, visit.account.id, occasion, channel)
         was = None if before is None else _noted(before)
-        _note(session, visit, "template_removed", f"{occasion}/{channel}", was, {"reason": visit.reason()})  # fmt: skip
+        visit.note(
+            session,
+            action="template_removed",
+            subject=f"template/{occasion}/{channel}",
+            before=was,
+            after={"reason": visit.reason()},
+        )
 
     return visit.change(
         remove, done=t("已停用这个模板。", "It is used no more."),
@@ -372,7 +375,12 @@ def template_test(visit: Visit, occasion: str) -> Response:
         flash(said(error), "danger")
         return back
     visit.transact(
-        lambda session: _note(session, visit, "template_tested", f"{occasion}/{channel}", None, {"openid": openid})
-    )  # fmt: skip
+        lambda session: visit.note(
+            session,
+            action="template_tested",
+            subject=f"template/{occasion}/{channel}",
+            after={"openid": openid},
+        )
+    )
     flash(t("已发出，请看那部手机。", "Sent: look at that phone."), "success")
     return back

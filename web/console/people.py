@@ -8,7 +8,7 @@ from flask import flash, redirect, render_template, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from domain import audit, staff
+from domain import staff
 from domain.errors import Conflict, DomainError, Invalid, NotFound
 from domain.models import Staff
 from domain.staff.permissions import MAY, Permission
@@ -124,9 +124,9 @@ def _grant(session: Session, visit: Visit, person: Staff, role: str) -> None:
 def _note(
     session: Session, visit: Visit, person: Staff, before: str | None, after: str | None
 ) -> None:
-    audit.record(
-        session, visit.account.id, actor=visit.actor, action="staff_role", subject=f"staff/{person.id}",
-        before={"login": person.login, "role": before}, after={"login": person.login, "role": after}, now=visit.now,
+    visit.note(
+        session, action="staff_role", subject=f"staff/{person.id}",
+        before={"login": person.login, "role": before}, after={"login": person.login, "role": after},
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from flask import flash, redirect, render_template, request
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from domain import audit, code_stats, designs, drawing, poster_templates
+from domain import code_stats, designs, drawing, poster_templates
 from domain.code_stats import Figures
 from domain.drawing import uploads
 from domain.drawing.lettering import is_drawable
@@ -355,12 +355,11 @@ def _save(visit: Visit, given: Mapping[str, str]) -> int:
             session, visit.account.id, name=given.get("name", ""), purpose=given.get("purpose", ""),
             design=written.design, now=visit.now,
         )  # fmt: skip
-        _note(
+        visit.note(
             session,
-            visit,
-            row.id,
-            "poster_template_added",
-            {"name": row.name, "purpose": row.purpose},
+            action="poster_template_added",
+            subject=f"poster_template/{row.id}",
+            after={"name": row.name, "purpose": row.purpose},
         )
         return row.id
 
@@ -368,13 +367,6 @@ def _save(visit: Visit, given: Mapping[str, str]) -> int:
     background = visit.read(lambda session: _background(session, visit, written.design))
     _drawn(visit, written.design, background)
     return visit.transact(add)
-
-
-def _note(session: Session, visit: Visit, template_id: int, action: str, after: Any) -> None:
-    audit.record(
-        session, visit.account.id, actor=visit.actor, action=action, subject=f"poster_template/{template_id}",
-        after=after, now=visit.now,
-    )  # fmt: skip
 
 
 @page("/posters/<int:template_id>/retire", allow=Permission.CODES_CHANGE, methods=("POST",))
@@ -388,7 +380,12 @@ def poster_retire(visit: Visit, template_id: int) -> Response:
         if row.retired_at is not None:
             raise Invalid("no such active template")
         poster_templates.retire(session, visit.account.id, template_id, visit.now)
-        _note(session, visit, template_id, "poster_template_retired", {"reason": visit.reason()})
+        visit.note(
+            session,
+            action="poster_template_retired",
+            subject=f"poster_template/{template_id}",
+            after={"reason": visit.reason()},
+        )
 
     return visit.change(
         retire,
@@ -406,7 +403,9 @@ def poster_activate(visit: Visit, template_id: int) -> Response:
         if row.retired_at is None:
             raise Invalid("no such retired template")
         poster_templates.activate(session, visit.account.id, template_id)
-        _note(session, visit, template_id, "poster_template_activated", None)
+        visit.note(
+            session, action="poster_template_activated", subject=f"poster_template/{template_id}"
+        )
 
     return visit.change(
         activate,

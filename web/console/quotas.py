@@ -9,7 +9,6 @@ from flask import flash, redirect, render_template, request
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from domain import audit
 from domain.errors import Invalid
 from domain.staff.permissions import Permission
 from web.console.both import Both
@@ -177,9 +176,7 @@ def _path() -> str:
 
 def _noted(visit: Visit, action: str, path: str, done: str) -> Response:
     def write(session: Session) -> None:
-        audit.record(
-            session, visit.account.id, actor=visit.actor, action=action, subject=f"quota{path}",
-            after={"reason": visit.reason()}, now=visit.now,
-        )  # fmt: skip
+        after = {"reason": visit.reason()}
+        visit.note(session, action=action, subject=f"quota{path}", after=after)
 
     return visit.change(write, done=done, back=visit.url("quota"))

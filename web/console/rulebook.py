@@ -11,7 +11,7 @@ from typing import Any, Final
 from flask import flash, redirect, render_template, request
 from sqlalchemy.orm import Session
 
-from domain import accounts, audit, dryrun, grades, rules, tasks
+from domain import accounts, dryrun, grades, rules, tasks
 from domain.errors import DomainError, Invalid, NotFound
 from domain.models import Grade, Rule, Task
 from domain.money import percent, yuan
@@ -323,7 +323,7 @@ def _publish(session: Session, visit: Visit) -> None:
         cap_fen=draft.cap_fen, grade_freeze_days=dict(draft.grade_freeze_days), effective_at=draft.effective_at,
         actor=visit.actor, now=visit.now,
     )  # fmt: skip
-    audit.record(
-        session, visit.account.id, actor=visit.actor, action="rule_added", subject=f"rule/{row.id}",
-        before=None if before is None else rules.definition_of(before), after=json.loads(row.definition), now=visit.now,
+    visit.note(
+        session, action="rule_added", subject=f"rule/{row.id}",
+        before=None if before is None else rules.definition_of(before), after=json.loads(row.definition),
     )  # fmt: skip

@@ -8,7 +8,7 @@ from flask import render_template, request
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from domain import audit, codes, followers, grades, members, tags
+from domain import codes, followers, grades, members, tags
 from domain.db import is_key
 from domain.errors import Invalid, NotFound
 from domain.models import FollowerSync, TagRule
@@ -206,7 +206,7 @@ def tag_rule_add(visit: Visit) -> Response:
         row = tags.put_rule(
             session, visit.account.id, attribute, value, request.form.get("name", "")
         )
-        _note(session, visit, "tag_rule", row.id, None, _noted(row))
+        visit.note(session, action="tag_rule", subject=f"tag_rule/{row.id}", after=_noted(row))
 
     return visit.change(
         add,
@@ -226,7 +226,13 @@ def tag_rule_remove(visit: Visit, rule_id: int) -> Response:
         reason = _reason(visit)
         before = _noted(row)
         tags.remove_rule(session, visit.account.id, rule_id)
-        _note(session, visit, "tag_rule_removed", rule_id, before, {"reason": reason})
+        visit.note(
+            session,
+            action="tag_rule_removed",
+            subject=f"tag_rule/{rule_id}",
+            before=before,
+            after={"reason": reason},
+        )
 
     return visit.change(
         remove,
@@ -237,15 +243,6 @@ def tag_rule_remove(visit: Visit, rule_id: int) -> Response:
 
 def _noted(row: TagRule) -> dict[str, Any]:
     return {"attribute": row.attribute, "value": row.value, "name": row.name}
-
-
-def _note(
-    session: Session, visit: Visit, action: str, rule_id: int, before: Any, after: Any
-) -> None:
-    audit.record(
-        session, visit.account.id, actor=visit.actor, action=action, subject=f"tag_rule/{rule_id}",
-        before=before, after=after, now=visit.now,
-    )  # fmt: skip
 
 
 # --- the blacklist --------------------------------------------------------------------------------------------------
@@ -346,10 +343,7 @@ def follower_sync_begin(visit: Visit) -> Response:
         known = followers.find_running(session, visit.account.id)
         row = followers.begin(session, visit.account.id, actor=visit.actor, now=visit.now)
         if known is None:
-            audit.record(
-                session, visit.account.id, actor=visit.actor, action="followers_synced",
-                subject=f"follower_sync/{row.id}", now=visit.now,
-            )  # fmt: skip
+            visit.note(session, action="followers_synced", subject=f"follower_sync/{row.id}")
 
     return visit.change(
         begin,

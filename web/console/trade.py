@@ -14,7 +14,7 @@ from sqlalchemy import false, select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from domain import audit, commissions, members, orders, refunds
+from domain import commissions, members, orders, refunds
 from domain.bindings import display_name
 from domain.db import is_key
 from domain.errors import Invalid
@@ -210,13 +210,12 @@ def order_complete(visit: Visit, order_id: int) -> Response:
         before = row.status
         orders.complete(session, visit.account, row.order_no, visit.now)
         if before != "completed":
-            _note(
+            visit.note(
                 session,
-                visit,
-                order_id,
-                "order_completed",
-                {"status": before},
-                {"status": "completed"},
+                action="order_completed",
+                subject=f"order/{order_id}",
+                before={"status": before},
+                after={"status": "completed"},
             )
 
     return visit.change(
@@ -248,9 +247,10 @@ def order_refund(visit: Visit, order_id: int) -> Response:
         after = row.refunded_fen, row.shipping_refunded_fen
         if before != after:
             names = ("refunded_fen", "shipping_refunded_fen")
-            _note(
-                session, visit, order_id, "order_refunded", dict(zip(names, before, strict=True)),
-                {**dict(zip(names, after, strict=True)), "refund_no": given.refund_no},
+            visit.note(
+                session, action="order_refunded", subject=f"order/{order_id}",
+                before=dict(zip(names, before, strict=True)),
+                after={**dict(zip(names, after, strict=True)), "refund_no": given.refund_no},
             )  # fmt: skip
 
     return visit.change(
@@ -265,15 +265,6 @@ def _refund_number() -> str:
     once = request.form.get("once", "")
     given = request.form.get("refund_no", "").strip()
     return given or f"console-{once if _ONCE.fullmatch(once) else secrets.token_hex(8)}"
-
-
-def _note(
-    session: Session, visit: Visit, order_id: int, action: str, before: Any, after: Any
-) -> None:
-    audit.record(
-        session, visit.account.id, actor=visit.actor, action=action, subject=f"order/{order_id}",
-        before=before, after=after, now=visit.now,
-    )  # fmt: skip
 
 
 _MOST: Final = 1_000_000_000

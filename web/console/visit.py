@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from context import Context
-from domain import accounts, staff
+from domain import accounts, audit, staff
 from domain.accounts import OpenAccount
 from domain.db import Database
 from domain.errors import DomainError, NotFound
@@ -147,15 +147,36 @@ class Visit:
 
     def change(self, fn: Callable[[Session], Any], *, done: str, back: str) -> Response:
         """What a button does: `fn` in one transaction, then back to a page that says `done`, or why not."""
+        self._try(fn, done)
+        return redirect(back)
+
+    def save(
+        self, fn: Callable[[Session], Any], *, done: str, back: str, again: Callable[[], Answer]
+    ) -> Answer:
+        """What a form does: as `change`, but what is refused is shown `again`, as the person wrote it."""
+        return redirect(back) if self._try(fn, done) else again()
+
+    def _try(self, fn: Callable[[Session], Any], done: str) -> bool:
+        """Run `fn` in one transaction and say `done`, or why not; whether it was done. `NotFound` is a page of its
+        own."""
         try:
             self.transact(fn)
         except NotFound:
             raise
         except DomainError as error:
             flash(said(error), "danger")
-        else:
-            flash(done, "success")
-        return redirect(back)
+            return False
+        flash(done, "success")
+        return True
+
+    def note(
+        self, session: Session, *, action: str, subject: str, before: Any = None, after: Any = None
+    ) -> None:
+        """Write into the account's audit log that this person did it just now."""
+        audit.record(
+            session, self.account.id, actor=self.actor, action=action, subject=subject, before=before, after=after,
+            now=self.now,
+        )  # fmt: skip
 
     def reason(self) -> str:
         """Why, as the person wrote it into a form of the macro `verb`."""
