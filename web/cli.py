@@ -240,12 +240,7 @@ def set_account(slug: str, changes: tuple[str, ...]) -> dict[str, Any]:
 
     def change(session: Session) -> dict[str, Any]:
         row = accounts.get(session, slug)
-        before = asdict(accounts.settings_of(row))
-        accounts.change_settings(session, row, wanted)
-        audit.record(
-            session, row.id, actor=ACTOR, action="settings_changed", subject=f"account/{row.id}",
-            before={name: before[name] for name in wanted}, after=wanted, now=now,
-        )  # fmt: skip
+        accounts.revise(session, row.id, wanted, actor=ACTOR, now=now)
         session.refresh(row)
         return _shown(row)
 
