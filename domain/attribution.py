@@ -47,9 +47,8 @@ def click(
     row = _LINK(session, account_id, token).one_or_none() if is_key(token) else None
     if row is None:
         raise NotFound("no such link")
-    at = now.replace(
-        microsecond=0
-    )  # shops report whole seconds: a quick buyer was not there before their click
+    # Shops report whole seconds: a quick buyer was not there before their click.
+    at = now.replace(microsecond=0)
     until = at + timedelta(days=row.window_days)
     _CLICK(session, account_id, row.campaign_id, row.id, member_id, to_db(at), to_db(until))
     return with_token(row.url, token)

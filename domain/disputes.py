@@ -76,9 +76,7 @@ def open_or_add(
     added = dispute is not None
     if dispute is None:
         dispute = _open(session, account.id, member.id, now)
-    elif (
-        len([note for note in notes_of(session, dispute.id) if note.actor == MEMBER]) >= NOTES_LIMIT
-    ):
+    elif sum(one.actor == MEMBER for one in notes_of(session, dispute.id)) >= NOTES_LIMIT:
         raise Invalid("enough has been said until somebody decides", limit=NOTES_LIMIT)
     _note(session, dispute.id, note_key, MEMBER, body, now)
     return Objection(dispute, added=added)

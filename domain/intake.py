@@ -54,12 +54,12 @@ def add(
         raise Invalid("one to ten files that are not empty")
     if not all(_NAME.fullmatch(one) for one in files):
         raise Invalid("a table is named like orders.csv", names=sorted(files))
-    content = _zipped(files)
-    if sum(map(len, files.values())) > MOST_BYTES or len(content) > MOST_ZIPPED:
+    content, size = _zipped(files), sum(map(len, files.values()))
+    if size > MOST_BYTES or len(content) > MOST_ZIPPED:
         raise Invalid("the files are too large")
     row = Intake(
         account_id=account_id, kind=kind, name=name[:190], options=to_json(dict(options or {})),
-        size=sum(map(len, files.values())), actor=actor, created_at=now,
+        size=size, actor=actor, created_at=now,
     )  # fmt: skip
     session.add(row)
     session.flush()  # the id is part of what the seal authenticates

@@ -108,18 +108,13 @@ def _rows(reader: csv.DictReader[str]) -> Iterator[Mapping[str, Any]]:
 
 
 def _columns(headings: Sequence[str]) -> Columns:
-    plain = {one.strip().lower().replace("_", "").replace(" ", ""): one for one in headings if one}
-    names = {
-        meaning: plain[found]
-        for meaning, known in HEADINGS.items()
-        if (found := next((one for one in known if one in plain), None)) is not None
-    }
-    missing = [HEADINGS[meaning][0] for meaning in NEEDED if meaning not in names]
-    if not {"openid", "unionid"} & set(names):
+    columns = Columns.of(headings, HEADINGS, HEADINGS)
+    missing = [HEADINGS[meaning][0] for meaning in NEEDED if meaning not in columns]
+    if "openid" not in columns and "unionid" not in columns:
         missing.append(HEADINGS["openid"][0])
     if missing:
         raise Invalid("columns are missing", columns=missing)
-    return Columns(names, ())
+    return columns
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from domain import rules
@@ -312,7 +312,7 @@ def due_days(session: Session, account_id: int, now: datetime) -> list[date]:
 
 def of_account(session: Session, account_id: int, since: date, until: date) -> list[Daily]:
     """The account's days from `since` to `until`, both included; days on which nothing happened have no row."""
-    return [row for row in _days(session, account_id, 0, since, until) if row.level == 0]
+    return _days(session, account_id, 0, since, until, Daily.level == 0)
 
 
 def of_member(
@@ -323,12 +323,18 @@ def of_member(
 
 
 def _days(
-    session: Session, account_id: int, member_id: int, since: date, until: date
+    session: Session,
+    account_id: int,
+    member_id: int,
+    since: date,
+    until: date,
+    *more: ColumnElement[bool],
 ) -> list[Daily]:
     query = select(Daily).where(
         Daily.member_id == member_id,
         Daily.day.between(since, until),
         Daily.account_id == account_id,
+        *more,
     )
     return list(session.scalars(query.order_by(Daily.day, Daily.level)))
 

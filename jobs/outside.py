@@ -43,52 +43,42 @@ class Answered:
 def post(url: str, body: bytes, headers: Mapping[str, str], *, private: bool) -> Answered:
     """POST `body` as JSON. `private`: addresses of this machine and of private networks are allowed. Raises
     `Unreachable`."""
+    headers = {**headers, "Content-Type": "application/json; charset=utf-8"}
+    # A shop may say as much as it likes; nobody listens.
+    status, _, took_ms = _asked("POST", url, _READ_BYTES, private, headers, body)
+    return Answered(status, took_ms)
+
+
+def get(url: str, *, most_bytes: int, private: bool) -> bytes:
+    """What stands at an address, when it answers 200 with at most `most_bytes`. `private` as for `post`. Raises
+    `Unreachable`, `Declined`."""
+    status, content, _ = _asked("GET", url, most_bytes + 1, private, {})
+    if status != 200:
+        kind = Declined if 400 <= status < 500 else Unreachable
+        raise kind(f"answered {status}")
+    if len(content) > most_bytes:
+        raise Declined("the answer is too long")
+    return content
+
+
+def _asked(
+    method: str, url: str, read_bytes: int, private: bool, headers: Mapping[str, str], body: bytes | None = None
+) -> tuple[int, bytes, int]:  # fmt: skip
+    """(status, the first `read_bytes` of the answer, milliseconds without the look-up of the name)."""
     parts = urlsplit(url)
     address = _resolve(parts, private)
     began = time.monotonic()
     with _pool(parts, address) as pool:
         try:
             answer = pool.urlopen(
-                "POST",
-                f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}",
-                body=body,
-                headers={
-                    **headers,
-                    "Host": parts.netloc,
-                    "Content-Type": "application/json; charset=utf-8",
-                },
-                redirect=False,
-                retries=False,
-                preload_content=False,
-            )
-            answer.read(_READ_BYTES)  # a shop may say as much as it likes; nobody listens
-            answer.close()
-        except HTTPError as error:
-            raise Unreachable(type(error).__name__) from error
-    return Answered(answer.status, round((time.monotonic() - began) * 1000))
-
-
-def get(url: str, *, most_bytes: int, private: bool) -> bytes:
-    """What stands at an address, when it answers 200 with at most `most_bytes`. `private` as for `post`. Raises
-    `Unreachable`, `Declined`."""
-    parts = urlsplit(url)
-    address = _resolve(parts, private)
-    with _pool(parts, address) as pool:
-        try:
-            answer = pool.urlopen(
-                "GET", f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}",
-                headers={"Host": parts.netloc}, redirect=False, retries=False, preload_content=False,
+                method, f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}", body=body,
+                headers={**headers, "Host": parts.netloc}, redirect=False, retries=False, preload_content=False,
             )  # fmt: skip
-            content: bytes = answer.read(most_bytes + 1)
+            content: bytes = answer.read(read_bytes)
             answer.close()
         except HTTPError as error:
             raise Unreachable(type(error).__name__) from error
-    if answer.status != 200:
-        kind = Declined if 400 <= answer.status < 500 else Unreachable
-        raise kind(f"answered {answer.status}")
-    if len(content) > most_bytes:
-        raise Declined("the answer is too long")
-    return content
+    return answer.status, content, round((time.monotonic() - began) * 1000)
 
 
 def _resolve(parts: SplitResult, private: bool) -> str:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,26 +66,31 @@ def prove_books(process: Process, _task: Claimed, report: Report) -> dict[str, A
         return proof.ledger_check(session, progress).as_value()
 
 
+def _account_of(task: Claimed) -> int:
+    """The account whose work it is: only the proof of the books is everybody's."""
+    if task.account_id is None:
+        raise LookupError(f"a task of the kind {task.kind} belongs to no account")
+    return task.account_id
+
+
 def try_rule(process: Process, task: Claimed, report: Report) -> dict[str, Any]:
     """What a past period would have cost under a draft of the rule."""
-    assert task.account_id is not None, "a rule is an account's"  # noqa: S101 # a bug
     since, until = (datetime.fromisoformat(task.params[name]) for name in ("since", "until"))
     draft = rules.from_definition(task.params["draft"], since)
     with process.context.database.snapshot() as session:
         return dryrun.run(
-            session, task.account_id, draft, since=since, until=until,
+            session, _account_of(task), draft, since=since, until=until,
             progress=lambda _what, done: report(done),
         )  # fmt: skip
 
 
 def sweep_grades(process: Process, task: Claimed, report: Report) -> dict[str, Any]:
     """Every member of the account, from where a sweep stands to the last one."""
-    assert task.account_id is not None, "members are an account's"  # noqa: S101 # a bug
-    account_id, seen, moved = task.account_id, 0, 0
+    account_id, seen, moved = _account_of(task), 0, 0
     while True:
         now = process.context.clock.now()
         step = process.context.database.transact(
-            lambda session, now=now: grades.sweep(session, account_id, now, pause=timedelta(0))  # type: ignore[misc]
+            partial(grades.sweep, account_id=account_id, now=now, pause=timedelta(0))
         )
         seen, moved = seen + step.members, moved + step.moved
         report(seen)
@@ -105,9 +111,8 @@ def write_intake(process: Process, task: Claimed, report: Report) -> dict[str, A
 
 
 def _take_in(process: Process, task: Claimed, report: Report, *, dry_run: bool) -> dict[str, Any]:
-    assert task.account_id is not None, "tables are an account's"  # noqa: S101 # a bug
     database, now = process.context.database, process.context.clock.now()
-    account = process.account(task.account_id)
+    account = process.account(_account_of(task))
     row = database.read(lambda session: intake.get(session, account.id, task.params["intake"]))
     files = intake.files_of(row, process.context.keyring)
     actor = task.params["actor"]

@@ -129,7 +129,7 @@ def create_qrcode(client: PlatformClient, scene: str, *, expire_seconds: int | N
     path = "/cgi-bin/qrcode/create"
     answer = client.post(path, data=body)
     expires = None if expire_seconds is None else _number(answer, "expire_seconds", path)
-    return QRCode(_text(answer, "ticket", path), _text(answer, "url", path), expires)
+    return QRCode(text_in(answer, "ticket", path), text_in(answer, "url", path), expires)
 
 
 def qrcode_image_url(client: PlatformClient, ticket: str) -> str:
@@ -201,7 +201,7 @@ def upload_media(client: PlatformClient, kind: MediaKind, content: bytes, filena
         path, params={"type": kind}, files={"media": (filename, content, content_type)}
     )
     # A thumb is answered with thumb_media_id.
-    media_id = _text(answer, "thumb_media_id" if "thumb_media_id" in answer else "media_id", path)
+    media_id = text_in(answer, "thumb_media_id" if "thumb_media_id" in answer else "media_id", path)
     created_at = datetime.fromtimestamp(_number(answer, "created_at", path), UTC)
     return Media(str(answer.get("type", kind)), media_id, created_at + MEDIA_LIFETIME)
 
@@ -302,7 +302,7 @@ def list_templates(client: PlatformClient) -> list[Template]:
     path = "/cgi-bin/template/get_all_private_template"
     return [
         Template(
-            _text(template, "template_id", path),
+            text_in(template, "template_id", path),
             str(template.get("title", "")),
             str(template.get("content", "")),
             str(template.get("example", "")),
@@ -358,7 +358,7 @@ def _follower(user: Any, path: str) -> Follower:
         raise Retryable("the answer holds something else than users", path=path)
     subscribed = bool(user.get("subscribe"))
     return Follower(
-        openid=_text(user, "openid", path),
+        openid=text_in(user, "openid", path),
         subscribed=subscribed,
         subscribed_at=datetime.fromtimestamp(_number(user, "subscribe_time", path), UTC)
         if subscribed
@@ -371,7 +371,8 @@ def _follower(user: Any, path: str) -> Follower:
     )
 
 
-def _text(answer: Mapping[str, Any], name: str, path: str) -> str:
+def text_in(answer: Mapping[str, Any], name: str, path: str) -> str:
+    """The text of this name that an answer has to hold; raises `Retryable` when it does not."""
     value = answer.get(name)
     if not isinstance(value, str) or not value:
         raise Retryable(f"the answer holds no {name}", path=path)

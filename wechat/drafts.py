@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from wechat.api import _text
+from wechat.api import text_in
 from wechat.client import PlatformClient
 from wechat.errors import OutcomeUnknown, Retryable
 
@@ -56,7 +56,7 @@ def add_draft(client: PlatformClient, articles: Sequence[DraftArticle]) -> str:
     """
     path = "/cgi-bin/draft/add"
     body = {"articles": [one.as_value() for one in articles]}
-    return _text(client.post(path, data=body), "media_id", path)
+    return text_in(client.post(path, data=body), "media_id", path)
 
 
 def delete_draft(client: PlatformClient, media_id: str) -> None:
@@ -72,7 +72,9 @@ def upload_article_image(
     https://developers.weixin.qq.com/doc/service/api/material/permanent/api_uploadimage
     """
     path = "/cgi-bin/media/uploadimg"
-    return _text(client.post(path, files={"media": (filename, content, content_type)}), "url", path)
+    return text_in(
+        client.post(path, files={"media": (filename, content, content_type)}), "url", path
+    )
 
 
 def publish_draft(client: PlatformClient, media_id: str) -> str:

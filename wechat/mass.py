@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from wechat.api import _text
+from wechat.api import text_in
 from wechat.client import PlatformClient
 from wechat.errors import OutcomeUnknown, Refused, Retryable
 
@@ -126,7 +126,7 @@ def mass_status(client: PlatformClient, msg_id: str) -> str:
     """
     path = "/cgi-bin/message/mass/get"
     answer = client.post(path, data={"msg_id": msg_id})
-    return _text(answer, "msg_status", path)
+    return text_in(answer, "msg_status", path)
 
 
 def delete_mass(client: PlatformClient, msg_id: str, article_idx: int = 0) -> None:

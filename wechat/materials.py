@@ -9,7 +9,7 @@ import json
 import mimetypes
 from typing import Any, Final, Literal
 
-from wechat.api import _text
+from wechat.api import text_in
 from wechat.client import PlatformClient
 from wechat.errors import Refused
 
@@ -31,12 +31,10 @@ def add_material(
     parts: dict[str, Any] = {"media": (filename, content, content_type)}
     if kind == "video":
         described = json.dumps({"title": title, "introduction": ""}, ensure_ascii=False)
-        parts["description"] = (
-            None,
-            described.encode("utf-8", "replace"),
-        )  # a plain field of the form
+        plain_field = (None, described.encode("utf-8", "replace"))
+        parts["description"] = plain_field
     answer = client.post(path, params={"type": kind}, files=parts)
-    return _text(answer, "media_id", path)
+    return text_in(answer, "media_id", path)
 
 
 def delete_material(client: PlatformClient, media_id: str) -> None:

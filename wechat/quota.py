@@ -254,11 +254,13 @@ class QuotaMeter:
             return []
         used, minute, learned, refused = found
 
+        held = {path: until for path, until in refused.items() if until > _milliseconds(now)}
+
         def one(path: str) -> QuotaLeft:
             usual, count, until = (
                 self._limits.get(path, _NO_LIMIT),
                 used.get(path, 0),
-                refused.get(path, 0),
+                held.get(path),
             )
             limit = learned.get(path, usual.day or 0) or None
             return QuotaLeft(
@@ -268,12 +270,11 @@ class QuotaMeter:
                 day_left=None if limit is None else max(0, limit - count),
                 minute_limit=usual.minute,
                 minute_used=minute.get(path, 0),
-                refused_until=datetime.fromtimestamp(until / 1000, UTC) if until > _milliseconds(now) else None,
+                refused_until=None if until is None else datetime.fromtimestamp(until / 1000, UTC),
                 learned=path in learned,
             )  # fmt: skip
 
-        held = {path for path, until in refused.items() if until > _milliseconds(now)}
-        return [one(path) for path in sorted(self._limits.keys() | used.keys() | held)]
+        return [one(path) for path in sorted(self._limits.keys() | used.keys() | held.keys())]
 
     def _reserve(self, path: str) -> datetime | None:
         """None when the call may go, else when to come back."""

@@ -43,19 +43,13 @@ from wechat.troubles import Troubles
 PATH = "/cgi-bin/stable_token"
 
 LOCK_SECONDS = 15  # longer than one token call may take
-WAIT_SECONDS = (
-    16.0  # longer than a lock that nobody gives back: whoever waits gets the token or the lock
-)
+WAIT_SECONDS = 16.0  # longer than a lock that nobody gives back: who waits gets token or lock
 POLL_SECONDS = 0.05
 FORCE_EVERY_SECONDS = 30
 FORCE_PER_DAY = 20
-CONFIRMED_FOR_SECONDS = (
-    3600.0  # also an account with a call every half hour notices that WeChat insists
-)
+CONFIRMED_FOR_SECONDS = 3600.0  # a call every half hour is enough to notice that WeChat insists
 EXTENSION_SECONDS = 30.0
-BORROWED_SECONDS = (
-    1.0  # how long the old one is used before it is looked whether another process has the next
-)
+BORROWED_SECONDS = 1.0  # the old one serves so long before it is looked for another's next one
 SILENCE_AFTER_ACCOUNT_ERROR = 10.0
 SILENCE_AFTER_OTHER_ERROR = 1.0
 

@@ -125,14 +125,19 @@ class Columns:
     discarded: tuple[str, ...]
 
     @classmethod
-    def of(cls, headings: Iterable[str | None], meanings: Sequence[str]) -> Columns:
+    def of(
+        cls,
+        headings: Iterable[str | None],
+        meanings: Iterable[str],
+        known: Mapping[str, Sequence[str]] | None = None,
+    ) -> Columns:
+        """`known`: meaning → headings it goes by, plain; `COLUMNS` without it."""
+        known = COLUMNS if known is None else known
         plain = {_plain(one): one for one in headings if one}
         names: dict[str, str] = {}
         taken: set[str] = set()
         for meaning in meanings:
-            found = next(
-                (one for one in COLUMNS[meaning] if one in plain and one not in taken), None
-            )
+            found = next((one for one in known[meaning] if one in plain and one not in taken), None)
             if found is not None:
                 names[meaning] = plain[found]
                 taken.add(found)
