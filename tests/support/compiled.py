@@ -43,4 +43,4 @@ def keep_compiled() -> None:
             builders[made_from] = compile_builder(self, append_unknown)
         return builders[made_from]
 
-    Rule._compile_builder = kept  # type: ignore[method-assign]
+    Rule._compile_builder = kept  # type: ignore[method-assign] # werkzeug has no place for a cache

@@ -17,6 +17,7 @@ from domain.accounts import OpenAccount
 from tests.support.servers import Simulator
 from tests.web.conftest import Merchant
 from tests.web.console.browser import Browser, Console
+from tests.web.console.world import World, seed
 
 
 @pytest.fixture(params=["sqlite"])
@@ -37,6 +38,18 @@ def console(merchant: Merchant) -> Generator[Console]:
 def owner(console: Console, account: OpenAccount) -> Browser:
     """Somebody who owns `account`, signed in."""
     return console.as_role(account)
+
+
+@pytest.fixture
+def world(merchant: Merchant) -> World:
+    """The merchant's tea shop with some of everything in it, in hostile words."""
+    return seed(merchant, "tea")
+
+
+@pytest.fixture
+def boss(console: Console, world: World) -> Browser:
+    """Its owner, signed in."""
+    return console.browser(console.person((world.account, "owner"), login="boss"))
 
 
 @pytest.fixture

@@ -13,9 +13,8 @@ from sqlalchemy import select, update
 from domain import campaigns
 from domain.campaigns import planning
 from domain.models import Campaign, CampaignFile, Member, Outbox
-from tests.web.conftest import Merchant
 from tests.web.console.browser import Browser, Console
-from tests.web.console.world import PNG, World, seed
+from tests.web.console.world import PNG, World
 from web.console.composing import body_of, html_of, shown_body
 
 NEW = "/console/tea/broadcasts/new"
@@ -24,11 +23,6 @@ ARTICLE = {
     "body-0": "第一段\n\n[图1]\n<",
     "source_url-0": "https://shop.example/spring",
 }  # fmt: skip
-
-
-@pytest.fixture
-def world(merchant: Merchant) -> World:
-    return seed(merchant, "tea")
 
 
 @pytest.fixture

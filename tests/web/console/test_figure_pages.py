@@ -32,11 +32,6 @@ def world(merchant: Merchant) -> World:
     return world
 
 
-@pytest.fixture
-def boss(console: Console, world: World) -> Browser:
-    return console.browser(console.person((world.account, "owner"), login="boss"))
-
-
 def rows_of(browser: Browser, path: str, **query: str) -> list[list[str]]:
     answer = browser.get(path, format="csv", **query)
     assert answer.mimetype == "text/csv"

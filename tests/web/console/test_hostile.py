@@ -10,20 +10,14 @@ import pytest
 
 from domain.sheets import BOM
 from domain.staff.permissions import Permission
-from tests.web.conftest import Merchant
 from tests.web.console.browser import Console
 from tests.web.console.test_access import address, routes
-from tests.web.console.world import SCRIPT, World, seed
+from tests.web.console.world import SCRIPT, World
 from web.console.visit import ACCESS
 
 pytestmark = pytest.mark.parametrize("engine_name", ["sqlite"], indirect=True)
 
 DIRECTION = re.compile("[\u202a-\u202e\u2066-\u2069]")
-
-
-@pytest.fixture
-def world(merchant: Merchant) -> World:
-    return seed(merchant, "tea")
 
 
 def test_every_page_shows_hostile_words_as_words(console: Console, world: World) -> None:

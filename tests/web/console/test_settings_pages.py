@@ -14,22 +14,11 @@ from domain import accounts, commissions, merchants
 from domain.accounts import Settings
 from domain.models import Audit
 from tests.support.paying import API_V3_KEY, key_pair
-from tests.web.conftest import Merchant
 from tests.web.console.browser import Browser, Console
-from tests.web.console.world import SCRIPT, World, seed
+from tests.web.console.world import SCRIPT, World
 from web.console.setting_fields import ELSEWHERE, GROUPS, Group, Wrong, group_of
 
 UNCHECKED = "unchecked"
-
-
-@pytest.fixture
-def world(merchant: Merchant) -> World:
-    return seed(merchant, "tea")
-
-
-@pytest.fixture
-def boss(console: Console, world: World) -> Browser:
-    return console.browser(console.person((world.account, "owner"), login="boss"))
 
 
 def settings_of(console: Console) -> Settings:

@@ -27,20 +27,9 @@ from domain.rules import Terms
 from jobs.process import Process
 from jobs.prune import prune_all
 from jobs.tasks import work
-from tests.web.conftest import Merchant
 from tests.web.console.browser import Browser, Console
-from tests.web.console.world import SCRIPT, World, seed
+from tests.web.console.world import SCRIPT, World
 from web.console import rulebook
-
-
-@pytest.fixture
-def world(merchant: Merchant) -> World:
-    return seed(merchant, "tea")
-
-
-@pytest.fixture
-def boss(console: Console, world: World) -> Browser:
-    return console.browser(console.person((world.account, "owner"), login="boss"))
 
 
 def every(console: Console, query: Any) -> list[Any]:

@@ -4,24 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from sqlalchemy import select
 
 from domain import members
 from domain.models import Audit, Commission, Hold, Member
-from tests.web.conftest import Merchant
 from tests.web.console.browser import Browser, Console
-from tests.web.console.world import World, seed
-
-
-@pytest.fixture
-def world(merchant: Merchant) -> World:
-    return seed(merchant, "tea")
-
-
-@pytest.fixture
-def boss(console: Console, world: World) -> Browser:
-    return console.browser(console.person((world.account, "owner"), login="boss"))
+from tests.web.console.world import World
 
 
 def member_named(console: Console, world: World, openid: str) -> Member:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
 from sqlalchemy import select, update
 
 from domain import accounts, disputes, events, holds, risk, scenes, tasks
@@ -26,16 +25,6 @@ from tests.web.conftest import Merchant
 from tests.web.console.browser import Browser, Console
 from tests.web.console.world import World, seed
 from web.console import proving, watching
-
-
-@pytest.fixture
-def world(merchant: Merchant) -> World:
-    return seed(merchant, "tea")
-
-
-@pytest.fixture
-def boss(console: Console, world: World) -> Browser:
-    return console.browser(console.person((world.account, "owner"), login="boss"))
 
 
 def read(console: Console, query: Any) -> Any:
