@@ -115,7 +115,7 @@ def _fill(session: Session, merchant: Merchant, world: World) -> None:
     staff.grant(session, person.id, account.id, staff.SUPPORT)
     _, signed_in = sessions.begin(session, person.id, address="::1", agent=SCRIPT, now=now)
     note = audit.record(
-        session, account.id, actor=SCRIPT, action="rebind", subject="member/1",
+        session, account.id, actor=SCRIPT, action="rebound", subject="member/1",
         before={"name": FORMULA}, after={"name": OVERRIDE}, now=now,
     )  # fmt: skip
     odd = RiskSignal(
