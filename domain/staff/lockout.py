@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
+from math import ceil
 from typing import Final
 
 from sqlalchemy import delete, select
@@ -93,7 +94,7 @@ def begin(session: Session, what: str, login: str, address: str, now: datetime) 
         row = _LOCKED(session, name).one()
         until = from_db(row.blocked_until)
         if until > now:
-            wait = max(1, round((until - now).total_seconds()))
+            wait = ceil((until - now).total_seconds())  # who comes back then is not too early
             raise TooManyGuesses("too many wrong guesses", retry_after=wait)
         failures = 1 if from_db(row.last_at) + FORGET < now else row.failures + 1
         _COUNT(session, failures, to_db(now), to_db(now + limit.pause(failures)), name)
