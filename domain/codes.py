@@ -252,8 +252,9 @@ def _is_recent(asked_at: Any, now: datetime) -> bool:
 
 # --- the permanent pool ---------------------------------------------------------------------------------------------
 
+# Not INSERT IGNORE: of a row that is there it takes a shared lock, and two who hold one wait for each other to count.
 _OPEN_POOL = Sql(
-    "INSERT IGNORE INTO permanent_pool (account_id, granted) VALUES (?, 0)",
+    "INSERT INTO permanent_pool (account_id, granted) VALUES (?, 0) ON DUPLICATE KEY UPDATE granted = granted",
     sqlite="INSERT OR IGNORE INTO permanent_pool (account_id, granted) VALUES (?, 0)",
 )
 _TAKE = Sql("UPDATE permanent_pool SET granted = granted + 1 WHERE account_id = ? AND granted < ?")

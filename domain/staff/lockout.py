@@ -49,8 +49,10 @@ class TooManyGuesses(DomainError):
     permanent = False
 
 
+# Not INSERT IGNORE, whose shared lock on a row that is there would make two guesses at once deadlock.
 _KNOW = Sql(
-    "INSERT IGNORE INTO login_guard (name, failures, last_at, blocked_until) VALUES (?, 0, ?, ?)",
+    "INSERT INTO login_guard (name, failures, last_at, blocked_until) VALUES (?, 0, ?, ?)"
+    " ON DUPLICATE KEY UPDATE failures = failures",
     sqlite="INSERT OR IGNORE INTO login_guard (name, failures, last_at, blocked_until) VALUES (?, 0, ?, ?)",
 )
 _LOCKED = Sql(
