@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from sqlalchemy.orm import Session
 
@@ -33,6 +33,8 @@ from domain.members import Summary
 from domain.money import yuan
 from domain.tally import Figures
 from domain.texts import Words, day, language_named
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def team(visit: Visit, _argument: str) -> Answer:
     """我的团队: each level and all together, with who still follows, who bought, and for how much."""
     summary = _summary(visit)
     words = visit.words
-    total = _total(visit, summary)
+    total = summary.down_to(visit.account.depth)
     if not total.people:
         return words("team.empty")
     parts = [words("team.head", **_people(total))]
@@ -85,8 +87,7 @@ def earnings(visit: Visit, _argument: str) -> Answer:
     """我的收益: balance and team together, from one SELECT."""
     summary = _summary(visit)
     words = visit.words
-    total = _total(visit, summary)
-    all_levels = summary.total
+    total, all_levels = summary.down_to(visit.account.depth), summary.total
     levels = words("list.comma").join(
         f"{words(f'level.{level}')} {summary.levels[level].people}" for level in _levels(visit)
     )
@@ -143,19 +144,21 @@ def apply(visit: Visit, message: str) -> Answer:
 
 
 def _summary(visit: Visit) -> Summary:
-    """The member's figures. Somebody who followed before we were installed joins now: who writes to us follows us."""
-    push, account_id = visit.push, visit.account.id
+    account_id, openid = visit.account.id, visit.push.openid
+    found = _joined(visit, lambda session: members.summary(session, account_id, openid))
+    visit.meet(found.lang, found.unread)
+    return found
 
-    def read(session: Session) -> Summary | None:
-        return members.summary(session, account_id, push.openid)
 
+def _joined(visit: Visit, read: Callable[[Session], T | None]) -> T:
+    """What is known of the sender. Somebody who followed before we were installed joins now: who writes to us follows
+    us."""
     found = visit.read(read)
     if found is None:
         visit.transact(lambda session: join(session, visit))
         found = visit.read(read)
     if found is None:
         raise LookupError("a member who has just joined is not there")
-    visit.meet(found.lang, found.unread)
     return found
 
 
@@ -175,13 +178,6 @@ def join(session: Session, visit: Visit) -> int:
 def _levels(visit: Visit) -> range:
     """The levels this account pays: the merchant's choice of depth is what the chat shows."""
     return range(1, visit.account.depth + 1)
-
-
-def _total(visit: Visit, summary: Summary) -> Figures:
-    total = Figures()
-    for level in _levels(visit):
-        total.add(summary.levels[level])
-    return total
 
 
 def _people(figures: Figures) -> dict[str, object]:
@@ -447,9 +443,10 @@ def _agreed(session: Session, visit: Visit) -> bool:
 
 def invitation(visit: Visit, argument: str) -> Answer:
     """邀请码 [ABC1234]: bind to the friend who has this code; alone it tells one's own."""
-    push, words = visit.push, visit.words
+    push, words, account_id = visit.push, visit.words, visit.account.id
     if not argument:
-        return words("invite.mine", code=_summary(visit).code)
+        member = _joined(visit, lambda session: members.find(session, account_id, push.openid))
+        return words("invite.mine", code=member.code)
 
     def work(session: Session) -> members.Touch:
         return members.enter_code(

@@ -39,7 +39,7 @@ def level(world: World, name: str, number: int) -> Figures:
 def test_follower_by_a_friends_code_is_bound_over_three_levels(world: World) -> None:
     world.people("ann", "bob", "cai")
     touch = world.follow("dan", "cai")
-    assert (touch.is_new, touch.referrer, touch.refused) == (True, world.summary("cai").name, None)
+    assert (touch.is_new, touch.referrer, touch.refused) == (True, world.name_of("cai"), None)
     assert world.uplines_of("dan") == ["cai", "bob", "ann"]
     assert [level(world, "ann", n).people for n in (1, 2, 3)] == [1, 1, 1]
     world.check()
@@ -76,7 +76,7 @@ def test_last_touch_moves_at_every_scan_and_keeps_the_history(world: World) -> N
     world.change(bind_policy="last_touch")
     world.people("ann", "dan")
     world.people("root", "bob")
-    assert world.scan("dan", "bob").referrer == world.summary("bob").name
+    assert world.scan("dan", "bob").referrer == world.name_of("bob")
     ann, bob = world.id_of("ann"), world.id_of("bob")
     assert history(world, "dan") == [(1, None, ann, "scan"), (2, ann, bob, "scan")]
     assert world.uplines_of("dan") == ["bob", "root"]
@@ -94,7 +94,7 @@ def test_last_touch_by_the_same_referrer_changes_nothing(world: World) -> None:
 def test_follower_without_a_referrer_is_bound_by_a_later_scan(world: World) -> None:
     world.people("ann")
     world.follow("dan")
-    assert world.scan("dan", "ann").referrer == world.summary("ann").name
+    assert world.scan("dan", "ann").referrer == world.name_of("ann")
     world.check()
 
 

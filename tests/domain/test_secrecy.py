@@ -220,7 +220,7 @@ def test_changed_settings_keep_the_others(world: World) -> None:
 def test_nickname_can_be_shown_anywhere(world: World, typed: str, shown: str) -> None:
     world.follow("dan")
     assert world.do(lambda s: members.set_nickname(s, world.account.id, "dan", typed)) == shown
-    assert world.summary("dan").name == shown
+    assert world.name_of("dan") == shown
 
 
 @pytest.mark.parametrize("typed", ["", "  ", "\u200b\u202e", "\n"])

@@ -300,7 +300,7 @@ def test_commissions_are_listed_once_by_pages_and_by_state(world: World) -> None
     assert ids == sorted(set(ids), reverse=True)
     assert len(ids) == 6
     assert [one.amount_fen for one in page(status="settled")] == [200]
-    assert {one.friend for one in first} == {world.summary("bo").name}
+    assert {one.friend for one in first} == {world.name_of("bo")}
     assert not any(one.held for one in first)
 
 

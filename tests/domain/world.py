@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from domain import accounts, bindings, commissions, members, orders, proof, refunds, rules, scenes
 from domain.accounts import OpenAccount
-from domain.bindings import Person
+from domain.bindings import Person, display_name
 from domain.db import Database
 from domain.members import Summary, Touch
 from domain.models import Balance, Commission, Member, Notice, Order, Refund
@@ -160,6 +160,11 @@ class World:
 
     def member(self, name: str) -> Member:
         return self.look(lambda s: members.get(s, self.account.id, name))
+
+    def name_of(self, name: str) -> str:
+        """What others read."""
+        member = self.member(name)
+        return display_name(member.nickname, member.code)
 
     def id_of(self, name: str) -> int:
         return self.member(name).id

@@ -21,6 +21,7 @@ from domain import (
     withdrawals,
 )
 from domain.accounts import OpenAccount
+from domain.bindings import display_name
 from domain.errors import NotFound
 from domain.rules import Share
 from web.api import shapes
@@ -190,7 +191,7 @@ def member(session: Session, account_id: int, openid: str) -> shapes.Member:
     return shapes.Member(
         openid=row.openid,
         unionid=row.unionid,
-        name=summary.name,
+        name=display_name(row.nickname, row.code),
         code=row.code,
         status=row.status,
         following=row.following,

@@ -17,7 +17,6 @@ from domain.statements import Line
 from web.current import context
 from web.h5.arriving import Page, blueprint, here, limit, read
 from web.h5.guards import me, members_only
-from web.h5.home import total_of
 
 PAGE: Final = 20
 STATES: Final = ("frozen", "settled", "voided", "clawed_back")
@@ -57,7 +56,7 @@ def earnings() -> Page:
         raise LookupError("a member without figures")
     more = rows[PAGE - 1].commission_id if len(rows) > PAGE else None
     return render_template(
-        "h5/earnings.html", me=summary, total=total_of(summary), rows=rows[:PAGE], more=more, state=state,
+        "h5/earnings.html", me=summary, total=summary.down_to(account.depth), rows=rows[:PAGE], more=more, state=state,
         states=STATES, state_text=explain.state_text, shown_name=shown_name,
     )  # fmt: skip
 

@@ -13,7 +13,6 @@ from domain import members, notices, promoters, scenes, withdrawals
 from domain.bindings import display_name
 from domain.members import Summary
 from domain.models import Member
-from domain.tally import Figures
 from domain.withdrawals import OPEN
 from web.current import context
 from web.h5.arriving import Page, blueprint, drawn, here, limit, read, transact
@@ -47,17 +46,10 @@ def _mine() -> Page:
     if summary is None:
         raise LookupError("a member without figures")
     return render_template(
-        "h5/home.html", me=summary, total=total_of(summary), waiting=waiting, news=news,
+        "h5/home.html", me=summary, name=display_name(member.nickname, member.code), code=member.code,
+        total=summary.down_to(account.depth), waiting=waiting, news=news,
         qualified=qualified,
     )  # fmt: skip
-
-
-def total_of(summary: Summary) -> Figures:
-    """All the levels that the account pays, together."""
-    total = Figures()
-    for level in range(1, here().account.depth + 1):
-        total.add(summary.levels[level])
-    return total
 
 
 def _news(occasion: str, params: str) -> str:

@@ -16,7 +16,6 @@ from domain.reports import Leader, Place
 from web.h5.arriving import Page, blueprint, here, read
 from web.h5.earnings import before, shown_name
 from web.h5.guards import me, members_only
-from web.h5.home import total_of
 
 PAGE: Final = 20
 LEADERS: Final = 20
@@ -59,7 +58,12 @@ def team() -> Page:
         for one in people[:PAGE]
     ]  # fmt: skip
     return render_template(
-        "h5/team.html", me=summary, total=total_of(summary), level=level, friends=friends, more=more
+        "h5/team.html",
+        me=summary,
+        total=summary.down_to(account.depth),
+        level=level,
+        friends=friends,
+        more=more,
     )
 
 
