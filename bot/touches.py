@@ -48,7 +48,7 @@ class Journal:
 
     def __init__(self, data: Path) -> None:
         self._folder = data / FOLDER
-        self._notes: deque[bytes] = deque(maxlen=_WAITING)
+        self._notes: deque[tuple[int, str, str, str, str, int]] = deque(maxlen=_WAITING)
         self._writing = Lock()
         self._timed_by = 0
         self._file: int | None = None
@@ -58,8 +58,7 @@ class Journal:
         self, account_id: int, push_key: str, kind: str, openid: str, detail: str, created: int
     ) -> None:
         """Remember one touch; `created` is the push's CreateTime in seconds."""
-        row = [account_id, push_key, kind, openid, detail[:_DETAIL_LENGTH], created]
-        self._notes.append(to_json(row).encode() + b"\n")
+        self._notes.append((account_id, push_key, kind, openid, detail[:_DETAIL_LENGTH], created))
         if self._timed_by != os.getpid():  # a fork inherits the mark, not the timer
             self._timed_by = os.getpid()
             timer = Timer(GATHER_SECONDS, self._flush_gathered)
@@ -76,14 +75,15 @@ class Journal:
     def flush(self) -> None:
         """Append what has gathered. Raises OSError, and keeps it, when the disk does not take it."""
         with self._writing:
-            lines = [self._notes.popleft() for _ in range(len(self._notes))]
-            if not lines:
+            notes = [self._notes.popleft() for _ in range(len(self._notes))]
+            if not notes:
                 return
+            lines = "".join(f"{to_json(note)}\n" for note in notes)
             try:
                 with self._locked_file() as file:
-                    os.write(file, b"".join(lines))
+                    os.write(file, lines.encode())
             except OSError:
-                self._notes.extendleft(reversed(lines))
+                self._notes.extendleft(reversed(notes))
                 raise
 
     @contextmanager
