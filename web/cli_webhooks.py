@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import click
 from flask.cli import AppGroup
@@ -138,3 +138,6 @@ def replay(slug: str, delivery: str) -> dict[str, Any]:
         return {"again": webhooks.replay(session, account.id, delivery, now)}
 
     return context().database.transact(change)
+
+
+COMMANDS: Final = (webhook,)

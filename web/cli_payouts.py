@@ -199,3 +199,6 @@ def cancel(slug: str, number: int, actor: str) -> dict[str, Any]:
 
 def _shown(row: Withdrawal) -> dict[str, Any]:
     return {name: getattr(row, name) for name in _FIELDS}
+
+
+COMMANDS: Final = (merchant, withdrawal)
