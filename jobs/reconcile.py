@@ -22,8 +22,8 @@ from sqlalchemy.orm import Session
 
 from domain import accounts, alerts, audit, merchants, reconciliations, withdrawals
 from domain.models import Withdrawal
+from domain.payouts import NEVER_SENT, Payout, payout_of, to_reconcile
 from domain.reconciliations import BILL, CHINA, NUMBERS, Comparison
-from domain.withdrawals import Payout
 from jobs import payouts
 from jobs.payouts import Till
 from jobs.process import Process, current
@@ -72,7 +72,7 @@ def reconcile_due(process: Process, account_id: int) -> list[Comparison]:
 
 def _pays(session: Session, account_id: int, now: datetime) -> bool:
     return merchants.is_set(session, account_id) or bool(
-        withdrawals.to_reconcile(session, account_id, now - WINDOW, after_id=0, limit=1)
+        to_reconcile(session, account_id, now - WINDOW, after_id=0, limit=1)
     )
 
 
@@ -101,7 +101,7 @@ def reconcile(process: Process, account_id: int, window: timedelta = WINDOW) -> 
     till: Till | None = None
     while not process.stopping.is_set():
         rows = process.context.database.read(
-            lambda session, after=after: withdrawals.to_reconcile(  # type: ignore[misc]
+            lambda session, after=after: to_reconcile(  # type: ignore[misc]
                 session, account_id, since, after_id=after, limit=BATCH
             )
         )
@@ -128,7 +128,7 @@ def _till_or_none(process: Process, account_id: int) -> Till | None:
 
 
 def _compare(till: Till, row: Withdrawal) -> Comparison:
-    payout = till.database.read(lambda session: withdrawals.payout_of(session, row))
+    payout = till.database.read(lambda session: payout_of(session, row))
     try:
         found = pay.query_transfer(till.client, payout.payout_no)
     except (OutcomeUnknown, PayRefused) as error:
@@ -150,7 +150,7 @@ def difference_between(
     expected = _EXPECTED.get(row.status)
     if found is None:
         # A payout that has just begun has no bill yet, one that was given up never had one; others that ended had.
-        if expected is None or row.provider_state == withdrawals.NEVER_SENT:
+        if expected is None or row.provider_state == NEVER_SENT:
             return None
         return {"field": "bill", "ours": row.status, "theirs": "none"}
     if expected is not None and found.state not in expected:
@@ -205,7 +205,7 @@ def _moved(around: Sequence[Sequence[Movement]]) -> dict[str, int]:
 
 
 def _compare_with_bill(till: Till, row: Withdrawal, moved: dict[str, int]) -> Comparison:
-    payout = till.database.read(lambda session: withdrawals.payout_of(session, row))
+    payout = till.database.read(lambda session: payout_of(session, row))
     if payout.terms.mch_id != till.client.mch_id:
         return Comparison(unanswered=1)  # it is in another merchant's bill
     paid_fen = payout.amount_fen if row.status == withdrawals.PAID else 0
