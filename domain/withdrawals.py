@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from domain import audit, ledger, notices, outbox, webhooks
 from domain.accounts import OpenAccount
+from domain.china import begin_of, day_of
 from domain.db import Sql, changed
 from domain.errors import Conflict, DomainError, Invalid, NotFound
 from domain.ledger import Entry
@@ -43,8 +44,6 @@ STATUSES: Final = (REQUESTED, APPROVED, REJECTED, PAYING, PAID, FAILED)
 
 AUTOMATIC: Final = "automatic"
 """The actor of an approval below the account's limit."""
-CHINA: Final = timedelta(hours=8)
-"""A merchant's day is Beijing's; there is no daylight saving time to mind."""
 
 # WeChat Pay's rules for a transfer (platform.md 12.5).
 TRANSFER_MIN_FEN: Final = 10
@@ -174,11 +173,9 @@ def _same(known: Withdrawal, amount_fen: int) -> Withdrawal:
 def _check_day(
     session: Session, account: OpenAccount, member_id: int, amount_fen: int, now: datetime
 ) -> None:
-    local = now + CHINA
-    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0) - CHINA
     query = select(func.count(), func.coalesce(func.sum(Withdrawal.amount_fen), 0)).where(
         Withdrawal.member_id == member_id,
-        Withdrawal.requested_at >= midnight,
+        Withdrawal.requested_at >= begin_of(day_of(now)),
         Withdrawal.status.not_in((REJECTED, FAILED)),
     )
     number, total_fen = session.execute(query).one()

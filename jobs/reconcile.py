@@ -21,9 +21,10 @@ from typing import Any, Final
 from sqlalchemy.orm import Session
 
 from domain import accounts, alerts, audit, merchants, reconciliations, withdrawals
+from domain.china import CHINA, day_of
 from domain.models import Withdrawal
 from domain.payouts import NEVER_SENT, Payout, payout_of, to_reconcile
-from domain.reconciliations import BILL, CHINA, NUMBERS, Comparison
+from domain.reconciliations import BILL, NUMBERS, Comparison
 from jobs import payouts
 from jobs.payouts import Till
 from jobs.process import Process, current
@@ -58,7 +59,7 @@ def reconcile_due(process: Process, account_id: int) -> list[Comparison]:
         return []
     found = []
     for kind, day, compare in (
-        (NUMBERS, reconciliations.day_of(now), reconcile),
+        (NUMBERS, day_of(now), reconcile),
         (BILL, bill_day(process), reconcile_bill),
     ):
         if not process.context.database.read(
@@ -78,7 +79,7 @@ def _pays(session: Session, account_id: int, now: datetime) -> bool:
 
 def bill_day(process: Process) -> date:
     """The day whose bills, and those of the days around it, are all there."""
-    local = process.context.clock.now() + CHINA
+    local = process.context.clock.now().astimezone(CHINA)
     return local.date() - timedelta(days=2 if local.hour >= BILLS_FROM_HOUR else 3)
 
 
@@ -114,7 +115,7 @@ def reconcile(process: Process, account_id: int, window: timedelta = WINDOW) -> 
             for found in process.senders.map(partial(_compare, till), rows):
                 total.add(found)
         after = rows[-1].id
-    today = reconciliations.day_of(process.context.clock.now())
+    today = day_of(process.context.clock.now())
     _keep(process, account_id, NUMBERS, today, total)
     return total
 

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 import backups
 from backups import BackupRefused
 from domain import accounts, imports, members, reports, statements
+from domain.china import day_of
 from domain.imports.staging import PAID_WORDS, SETTLED_WORDS
 from web.cli import ACTOR, Failed, Instant, account_of, account_option, form, show_progress
 from web.cli_tree import member
@@ -43,7 +44,7 @@ DAY: Final = click.DateTime(["%Y-%m-%d"])
 
 
 def _range(since: datetime | None, until: datetime | None) -> tuple[date, date]:
-    last = until.date() if until else reports.day_of(context().clock.now())
+    last = until.date() if until else day_of(context().clock.now())
     return since.date() if since else last - timedelta(days=29), last
 
 
@@ -93,7 +94,7 @@ def refresh_report(slug: str, since: datetime | None) -> dict[str, Any]:
     account_id = database.read(lambda session: accounts.get(session, slug).id)
     changed = 0
     if since is not None:
-        days = (reports.day_of(now) - since.date()).days
+        days = (day_of(now) - since.date()).days
         for number in range(days + 1):
             changed += reports.roll_up(database, account_id, since.date() + timedelta(days=number))
             show_progress("days", number + 1)

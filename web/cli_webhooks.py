@@ -111,7 +111,7 @@ def log(slug: str, webhook_id: int, limit: int) -> dict[str, Any]:
 
     def read(session: Session) -> dict[str, Any]:
         row = webhooks.get(session, accounts.get(session, slug).id, webhook_id)
-        tries = webhooks.log_of(session, row.id, limit=limit)
+        tries = webhooks.log_of(session, row.id, limit)
         return {
             "attempts": [
                 {

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import delete
 
 from domain import accounts, members, merchants, notices, reconciliations, withdrawals
+from domain.china import day_of
 from domain.errors import Conflict
 from domain.models import Merchant
 from domain.payouts import ProviderNews, begin, finish_unsent, give_up, record_news
@@ -601,7 +602,7 @@ def ended(cai: Paying, fen: int, act: str) -> int:
 def two_days_later(cai: Paying) -> None:
     """When the bills around the day are there."""
     cai.later(2 * 24 * 3600 + 60)
-    while reconciliations.day_of(cai.now) - bill_day(cai.process) > timedelta(days=2):
+    while day_of(cai.now) - bill_day(cai.process) > timedelta(days=2):
         cai.later(3600)  # before ten in Beijing
 
 
