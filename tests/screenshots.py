@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from flask import Flask
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 from werkzeug.routing import Rule
@@ -41,6 +41,7 @@ from domain.errors import DomainError
 from domain.models import Account, Commission, Member, Withdrawal
 from domain.orders import Buyer, PaidLine, PaidOrder
 from domain.secrets import Keyring
+from tests.support.browser import chromium
 from tests.support.ports import free_port
 from tests.support.servers import MASTER_KEY, Simulator, running_simulator
 from tests.support.valkey import running_valkey
@@ -371,11 +372,8 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory(prefix="banyan-tour-") as folder,
         installation(Path(folder)) as (merchant, app, base),
-        sync_playwright() as playwright,
+        chromium() as browser,
     ):
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox"]
-        )
         for width in WINDOWS:
             shown = shoot(browser, width, app, base, merchant, None)
         made = trade(merchant)
@@ -383,7 +381,6 @@ def main() -> int:
         merchant.database.transact(lambda s: staff.set_password(s, person.id, PASSWORD))
         for width in WINDOWS:
             signed_in = shoot(browser, width, app, base, merchant, made)
-        browser.close()
     TOUR.write_text(tour([*shown, *signed_in]), encoding="utf-8")
     sys.stdout.write(f"{len(shown) + len(signed_in)} pages, {TOUR}\n")
     return 0

@@ -3,11 +3,14 @@
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from simulator.pay.errors import PayError
+from simulator.state import Merchant, PayOrder, Refund, World
 
 CHINA = timezone(timedelta(hours=8))
+
+_Entry = TypeVar("_Entry", PayOrder, Refund)
 
 
 class Told(Protocol):
@@ -93,3 +96,23 @@ def notify_url(given: Any, *, needed: bool = False) -> str:
 def fingerprint(body: dict[str, Any]) -> str:
     """The content of a request, to tell a repetition from another request under the same number."""
     return json.dumps(body, sort_keys=True, ensure_ascii=False)
+
+
+def key_of(mch_id: str, number: str) -> str:
+    """Where a merchant's entry of this number is kept."""
+    return f"{mch_id} {number}"
+
+
+def by_number(
+    world: World, entries: dict[str, _Entry], merchant: Merchant, number: str, theirs: str
+) -> _Entry | None:
+    """The merchant's entry by its own number, or by WeChat Pay's, which its field `theirs` has."""
+    found = entries.get(key_of(merchant.mch_id, number))
+    if found is not None:
+        return found
+    with world.lock:
+        known = list(entries.values())
+    return next(
+        (one for one in known if one.mch_id == merchant.mch_id and getattr(one, theirs) == number),
+        None,
+    )

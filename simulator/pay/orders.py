@@ -12,8 +12,10 @@ from simulator.errors import ControlError
 from simulator.pay import signing
 from simulator.pay.book import (
     Letter,
+    by_number,
     fen_field,
     fingerprint,
+    key_of,
     notify_url,
     object_field,
     text_field,
@@ -60,11 +62,11 @@ class Orders:
         """The order of POST /v3/pay/transactions/jsapi. The same number with the same content is the same order."""
         wish = _parsed(self._world, merchant, body)
         with self._world.lock:
-            known = self._world.state.pay_orders.get(_key(wish.mch_id, wish.out_trade_no))
+            known = self._world.state.pay_orders.get(key_of(wish.mch_id, wish.out_trade_no))
             if known is not None:
                 return self._repeated(known, wish)
-            self._world.state.pay_orders[_key(wish.mch_id, wish.out_trade_no)] = wish
-            self._watch.add(_key(wish.mch_id, wish.out_trade_no))
+            self._world.state.pay_orders[key_of(wish.mch_id, wish.out_trade_no)] = wish
+            self._watch.add(key_of(wish.mch_id, wish.out_trade_no))
         return wish
 
     def close(self, merchant: Merchant, number: str) -> None:
@@ -77,19 +79,9 @@ class Orders:
 
     def get(self, merchant: Merchant, number: str) -> PayOrder:
         """The merchant's order by out_trade_no or transaction_id; ORDER_NOT_EXIST."""
-        known = self._world.state.pay_orders
-        found = known.get(_key(merchant.mch_id, number))
-        if found is None:
-            with self._world.lock:
-                listed = list(known.values())
-            found = next(
-                (
-                    each
-                    for each in listed
-                    if each.transaction_id == number and each.mch_id == merchant.mch_id
-                ),
-                None,
-            )
+        found = by_number(
+            self._world, self._world.state.pay_orders, merchant, number, "transaction_id"
+        )
         if found is None:
             raise PayError("ORDER_NOT_EXIST", "订单不存在")
         return found
@@ -236,15 +228,11 @@ class Orders:
         """Stop looking at what neither time nor a notice will change any more."""
         waits = order.state == "NOTPAY" or order.frozen_fen or order.notify_at is not None
         if not waits and (order.state in FINAL or order.notify_tries):
-            self._watch.drop(_key(order.mch_id, order.out_trade_no))
+            self._watch.drop(key_of(order.mch_id, order.out_trade_no))
 
     def _move(self, order: PayOrder, state: str) -> None:
         order.state, order.updated_at = state, self._world.now()
         self._world.changes += 1
-
-
-def _key(mch_id: str, number: str) -> str:
-    return f"{mch_id} {number}"
 
 
 # --- what a request must say ----------------------------------------------------------------------------------------

@@ -8,8 +8,10 @@ from typing import Any
 
 from simulator.pay.book import (
     Letter,
+    by_number,
     fen_field,
     fingerprint,
+    key_of,
     notify_url,
     object_field,
     text_field,
@@ -52,31 +54,19 @@ class Refunds:
         if not _NUMBER.fullmatch(number):
             raise PayError("PARAM_ERROR", "out_refund_no 格式有误")
         with self._world.lock:
-            known = self._world.state.refunds.get(_key(merchant.mch_id, number))
+            known = self._world.state.refunds.get(key_of(merchant.mch_id, number))
             if known is not None:
                 if known.content != content:
                     raise PayError("INVALID_REQUEST", "退款单号已存在，且参数与首次请求不一致")
                 return known
             refund = self._new(merchant, number, content, body)
-            self._world.state.refunds[_key(merchant.mch_id, number)] = refund
-            self._watch.add(_key(merchant.mch_id, number))
+            self._world.state.refunds[key_of(merchant.mch_id, number)] = refund
+            self._watch.add(key_of(merchant.mch_id, number))
             return refund
 
     def get(self, merchant: Merchant, number: str) -> Refund:
         """The merchant's refund by out_refund_no or refund_id; RESOURCE_NOT_EXISTS."""
-        known = self._world.state.refunds
-        found = known.get(_key(merchant.mch_id, number))
-        if found is None:
-            with self._world.lock:
-                listed = list(known.values())
-            found = next(
-                (
-                    each
-                    for each in listed
-                    if each.refund_id == number and each.mch_id == merchant.mch_id
-                ),
-                None,
-            )
+        found = by_number(self._world, self._world.state.refunds, merchant, number, "refund_id")
         if found is None:
             raise PayError("RESOURCE_NOT_EXISTS", "退款单不存在")
         return found
@@ -94,7 +84,7 @@ class Refunds:
             refund.state, refund.updated_at = "PROCESSING", self._world.now()
             refund.due_at = self._world.now() + self._world.faults.refund_delay_seconds
             refund.repaired, refund.notify_tries = True, 0
-            self._watch.add(_key(refund.mch_id, refund.out_refund_no))
+            self._watch.add(key_of(refund.mch_id, refund.out_refund_no))
             return refund
 
     def facts(self, refund: Refund) -> dict[str, Any]:
@@ -157,7 +147,7 @@ class Refunds:
             if refund.notify_url:
                 refund.notify_at = now + self._world.faults.notice_delay_seconds
             else:
-                self._watch.drop(_key(refund.mch_id, refund.out_refund_no))
+                self._watch.drop(key_of(refund.mch_id, refund.out_refund_no))
 
     def noticed(self, refund: Refund, next_at: float | None) -> None:
         """See Book."""
@@ -165,7 +155,7 @@ class Refunds:
             refund.notify_at = next_at
             self._world.changes += 1
             if next_at is None and refund.due_at is None:
-                self._watch.drop(_key(refund.mch_id, refund.out_refund_no))
+                self._watch.drop(key_of(refund.mch_id, refund.out_refund_no))
 
     def letter(self, refund: Refund) -> Letter:
         """The notice about a refund that has come to an end."""
@@ -230,14 +220,14 @@ class Refunds:
 
     def _put_back(self, refund: Refund) -> None:
         """A closed refund never left: the money is the merchant's again, and may be refunded once more."""
-        order = self._world.state.pay_orders[_key(refund.mch_id, refund.out_trade_no)]
+        order = self._world.state.pay_orders[key_of(refund.mch_id, refund.out_trade_no)]
         order.refunded_fen -= refund.amount_fen
         if not order.refunded_fen:
             order.state = "SUCCESS"
         self._world.state.merchants[refund.mch_id].balance_fen += refund.amount_fen
 
     def _tell(self, refund: Refund) -> None:
-        order = self._world.state.pay_orders[_key(refund.mch_id, refund.out_trade_no)]
+        order = self._world.state.pay_orders[key_of(refund.mch_id, refund.out_trade_no)]
         contact = self._world.get_account(order.app_id).contacts[order.openid]
         text = f"退款到账 ¥{yuan(refund.amount_fen)}：{order.description}"
         self._world.add_message(contact, "system", "notice", text=text)
@@ -250,7 +240,3 @@ def _amount(refund: Refund) -> dict[str, int]:
         "payer_total": refund.total_fen,
         "payer_refund": refund.amount_fen,
     }
-
-
-def _key(mch_id: str, number: str) -> str:
-    return f"{mch_id} {number}"

@@ -11,6 +11,7 @@ from simulator.pay.book import (
     Letter,
     fen_field,
     fingerprint,
+    key_of,
     text_field,
     time_text,
 )
@@ -112,7 +113,7 @@ class Sharing:
 
     def get(self, merchant: Merchant, number: str, transaction_id: str) -> Share:
         """GET /v3/profitsharing/orders/{out_order_no}."""
-        found = self._world.state.shares.get(_key(merchant.mch_id, number))
+        found = self._world.state.shares.get(key_of(merchant.mch_id, number))
         if found is None or found.transaction_id != transaction_id:
             raise PayError(_NONE, "记录不存在")
         return found
@@ -139,7 +140,7 @@ class Sharing:
         number, fen = _number(body, "out_return_no"), fen_field(body, "amount")
         account = text_field(body, "return_mchid")
         with self._world.lock:
-            known = self._world.state.share_returns.get(_key(merchant.mch_id, number))
+            known = self._world.state.share_returns.get(key_of(merchant.mch_id, number))
             if known is not None:
                 if known.content != fingerprint(body):
                     raise PayError("INVALID_REQUEST", "回退单号已存在，参数与首次请求不一致")
@@ -165,12 +166,12 @@ class Sharing:
                 created_at=self._world.now(),
                 due_at=self._world.now() + self._world.faults.share_delay_seconds,
             )
-            self._world.state.share_returns[_key(merchant.mch_id, number)] = entry
+            self._world.state.share_returns[key_of(merchant.mch_id, number)] = entry
             return entry
 
     def get_return(self, merchant: Merchant, number: str) -> ShareReturn:
         """GET /v3/profitsharing/return-orders/{out_return_no}."""
-        found = self._world.state.share_returns.get(_key(merchant.mch_id, number))
+        found = self._world.state.share_returns.get(key_of(merchant.mch_id, number))
         if found is None:
             raise PayError(_NONE, "记录不存在")
         with self._world.lock:
@@ -210,7 +211,7 @@ class Sharing:
             if share.notify_url:
                 share.notify_at = now + self._world.faults.notice_delay_seconds
             else:
-                self._watch.drop(_key(share.mch_id, share.out_order_no))
+                self._watch.drop(key_of(share.mch_id, share.out_order_no))
 
     def noticed(self, share: Share, next_at: float | None) -> None:
         """See Book. Each receiver has a notice of its own, one after the other."""
@@ -223,7 +224,7 @@ class Sharing:
             if share.told < len(share.receivers):
                 share.notify_at, share.notify_tries = self._world.now(), 0
             else:
-                self._watch.drop(_key(share.mch_id, share.out_order_no))
+                self._watch.drop(key_of(share.mch_id, share.out_order_no))
 
     def letter(self, share: Share) -> Letter:
         """The notice about what one receiver got; it has the same name as the one about a payment."""
@@ -250,7 +251,7 @@ class Sharing:
             raise PayError("PARAM_ERROR", "openid和appid不匹配")
 
     def _repeated(self, merchant: Merchant, number: str, body: dict[str, Any]) -> Share | None:
-        known = self._world.state.shares.get(_key(merchant.mch_id, number))
+        known = self._world.state.shares.get(key_of(merchant.mch_id, number))
         if known is not None and known.content != fingerprint(body):
             raise PayError("INVALID_REQUEST", "分账单号已存在，参数与首次请求不一致")
         return known
@@ -319,8 +320,8 @@ class Sharing:
             updated_at=now,
             due_at=now + self._world.faults.share_delay_seconds,
         )
-        self._world.state.shares[_key(merchant.mch_id, number)] = share
-        self._watch.add(_key(merchant.mch_id, number))
+        self._world.state.shares[key_of(merchant.mch_id, number)] = share
+        self._watch.add(key_of(merchant.mch_id, number))
         return share
 
     def _give(self, order: PayOrder, share: Share, receiver: dict[str, Any], now: float) -> None:
@@ -396,7 +397,3 @@ def _number(body: dict[str, Any], name: str) -> str:
     if not _NUMBER.fullmatch(number):
         raise PayError("PARAM_ERROR", f"{name} 格式有误")
     return number
-
-
-def _key(mch_id: str, number: str) -> str:
-    return f"{mch_id} {number}"

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from domain import attribution, campaigns
@@ -16,7 +16,6 @@ from domain.campaigns import batches, planning
 from domain.campaigns.audience import Audience
 from domain.db import Database
 from domain.models import (
-    Base,
     Campaign,
     CampaignBatch,
     CampaignClick,
@@ -28,7 +27,7 @@ from domain.models import (
 from tests.broadcast.conftest import Broadcasting
 from tests.domain.statements import plan_of, recorded
 from tests.domain.world import START
-from tests.support.databases import Schemas
+from tests.support.databases import Schemas, analyse
 
 PEOPLE, BATCHES = 1_200, 400
 
@@ -47,12 +46,7 @@ def filled(schemas: Schemas, engine_name: str, _filled: dict[str, Database]) -> 
             world = Broadcasting.create(database, slug)
             ids = world.crowd(PEOPLE)  # type: ignore[attr-defined]  # `create` makes its own class
             _history(world, ids)
-        with database.engine.begin() as connection:
-            if database.is_sqlite:
-                connection.execute(text("ANALYZE"))
-            else:
-                names = ", ".join(f"`{name}`" for name in Base.metadata.tables)
-                connection.execute(text(f"ANALYZE TABLE {names}"))
+        analyse(database)
         _filled[engine_name] = database
     return _filled[engine_name]
 

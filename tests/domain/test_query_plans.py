@@ -39,7 +39,6 @@ from domain.db import Database, Sql
 from domain.models import (
     Account,
     Balance,
-    Base,
     Commission,
     Dispute,
     Hold,
@@ -56,7 +55,7 @@ from domain.models import (
 )
 from tests.domain.statements import plan_of, recorded
 from tests.domain.world import KEYRING, START, open_account
-from tests.support.databases import Schemas
+from tests.support.databases import Schemas, analyse
 
 PEOPLE = 1_500
 ORDERS = 3_000
@@ -181,12 +180,7 @@ def filled(schemas: Schemas, engine_name: str, _filled: dict[str, Database]) -> 
         database = Database(schemas.fresh(engine_name, "plans"))
         account = open_account(database)
         database.transact(lambda s: _fill(s, account.id))
-        with database.engine.begin() as connection:
-            if database.is_sqlite:
-                connection.execute(text("ANALYZE"))
-            else:
-                names = ", ".join(f"`{name}`" for name in Base.metadata.tables)
-                connection.execute(text(f"ANALYZE TABLE {names}"))
+        analyse(database)
         _filled[engine_name] = database
     return _filled[engine_name]
 

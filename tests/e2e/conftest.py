@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from domain.db import Database
+from tests.support.browser import chromium
 from tests.support.servers import AppServer, Simulator, running_app, set_clock
 
 WIDTHS = {1280: 800, 390: 844}
@@ -122,12 +123,8 @@ def town(
 
 @pytest.fixture(scope="module")
 def browser() -> Generator[Browser]:
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
-        )
+    with chromium() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture

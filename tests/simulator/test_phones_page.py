@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.simulator.conftest import Sim, eventually
 from tests.simulator.merchant import Merchant
+from tests.support.browser import chromium
 
 DESKTOP, TELEPHONE = (1280, 800), (390, 844)
 TWO_FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
@@ -45,13 +46,8 @@ class Phones:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium",
-            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
-        )
+    with chromium() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture

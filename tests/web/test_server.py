@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import requests
-from playwright.sync_api import sync_playwright
 
+from tests.support.browser import chromium
 from tests.support.servers import ROOT, AppServer
 
 MANUAL = ROOT / "docs" / "api.md"
@@ -93,11 +93,7 @@ def test_bodies_too_large_or_without_a_length_are_answered(
 def test_the_description_can_be_read_in_a_browser_that_reaches_nothing_else(
     server: AppServer,
 ) -> None:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium",
-            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
-        )
+    with chromium() as browser:
         page = browser.new_page()
         asked: list[str] = []
         complaints: list[str] = []
@@ -112,6 +108,5 @@ def test_the_description_can_be_read_in_a_browser_that_reaches_nothing_else(
         page.get_by_text("Report a paid order").click()
         page.get_by_text("409", exact=True).wait_for()
         assert page.get_by_role("button", name="Try it out").count() == 0
-        browser.close()
     assert complaints == []
     assert all(url.startswith((server.url, "data:")) for url in asked), asked

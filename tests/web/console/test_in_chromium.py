@@ -7,11 +7,12 @@ import threading
 from collections.abc import Generator
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 from werkzeug.serving import make_server
 
 from domain import staff
 from domain.db import Database
+from tests.support.browser import chromium
 from tests.support.ports import free_port
 from tests.web.conftest import Merchant
 from tests.web.console.browser import Console
@@ -121,10 +122,7 @@ def complaints() -> list[str]:
 @pytest.fixture(params=[1280, 390])
 def screen(request: pytest.FixtureRequest, address: str, complaints: list[str]) -> Generator[Page]:
     """A page in a window of this width, signed in."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox"]
-        )
+    with chromium() as browser:
         window = browser.new_page(
             viewport={"width": request.param, "height": 844}, color_scheme="dark", locale="zh-CN"
         )
@@ -139,7 +137,6 @@ def screen(request: pytest.FixtureRequest, address: str, complaints: list[str]) 
         window.keyboard.press("Enter")
         window.wait_for_url(f"{address}/tea/")
         yield window
-        browser.close()
 
 
 def test_console_works_at_a_desk_and_on_a_phone(
