@@ -249,33 +249,22 @@ def _delivered(visit: Visit, results: dict[str, str]) -> None:
 
 def on_subscription_answer(visit: Visit) -> Answer:
     """subscribe_msg_popup_event: which templates were allowed, once each. No answer is expected."""
-    answers = _answers(visit, "SubscribeMsgPopupEvent")
-    visit.transact(
-        lambda session: subscriptions.record_answers(
-            session,
-            visit.account.id,
-            visit.push.openid,
-            answers,
-            push_key=visit.push.key,
-            now=visit.now,
-        )
-    )
-    return DONE
+    return _record_answers(visit, "SubscribeMsgPopupEvent", in_settings=False)
 
 
 def on_subscription_change(visit: Visit) -> Answer:
     """subscribe_msg_change_event: templates that were switched off in WeChat's settings."""
-    answers = _answers(visit, "SubscribeMsgChangeEvent")
+    return _record_answers(visit, "SubscribeMsgChangeEvent", in_settings=True)
+
+
+def _record_answers(visit: Visit, field: str, *, in_settings: bool) -> Answer:
+    answers = _answers(visit, field)
     visit.transact(
-        lambda session: subscriptions.record_rejections(
-            session,
-            visit.account.id,
-            visit.push.openid,
-            answers,
-            push_key=visit.push.key,
-            now=visit.now,
+        lambda session: subscriptions.record_answers(
+            session, visit.account.id, visit.push.openid, answers,
+            in_settings=in_settings, push_key=visit.push.key, now=visit.now,
         )
-    )
+    )  # fmt: skip
     return DONE
 
 

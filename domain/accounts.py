@@ -308,6 +308,7 @@ def get(session: Session, slug: str) -> Account:
 
 
 def get_by_id(session: Session, account_id: int) -> Account:
+    """The account, or `NotFound`."""
     account = session.get(Account, account_id)
     if account is None:
         raise NotFound("no such account", account=account_id)

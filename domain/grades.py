@@ -167,6 +167,7 @@ def as_value(grade: Grade) -> dict[str, Any]:
 
 
 def find(session: Session, account_id: int, code: str) -> Grade | None:
+    """The grade of this code, if there is one."""
     return session.scalar(select(Grade).where(Grade.account_id == account_id, Grade.code == code))
 
 
@@ -177,6 +178,7 @@ def all_of(session: Session, account_id: int) -> list[Grade]:
 
 
 def steps_of(session: Session, account_id: int) -> list[Step]:
+    """The ladder, lowest rank first."""
     return [
         Step(
             grade.code, grade.rank,

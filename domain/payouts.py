@@ -382,6 +382,7 @@ def pay_offline(
 
 
 def find_by_payout_no(session: Session, payout_no: str) -> Withdrawal | None:
+    """The withdrawal whose transfer has this number at WeChat Pay."""
     return session.scalar(select(Withdrawal).where(Withdrawal.payout_no == payout_no))
 
 

@@ -51,6 +51,7 @@ def put(
 
 
 def find(session: Session, account_id: int, sku: str) -> Product | None:
+    """The product with this sku, if there is one."""
     if not _SKU.fullmatch(sku):
         return None
     return session.scalar(
@@ -75,6 +76,7 @@ def all_of(
 
 
 def terms_in(product: Product) -> Terms | None:
+    """Its own terms; None when it goes by the account's rule."""
     return None if product.terms is None else Terms.from_value(json.loads(product.terms))
 
 

@@ -136,6 +136,7 @@ def accrual_key(promoter_id: int, joined_id: int) -> str:
 
 
 def void_key(commission_id: int) -> str:
+    """The posting that takes a reward back before settlement."""
     return f"void-registration-{commission_id}"
 
 

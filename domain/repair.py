@@ -153,6 +153,7 @@ def _repair_strays(database: Database, report: Report) -> None:
 def in_chunks(
     rows: Iterable[tuple[int, int, Figures]],
 ) -> Iterator[Sequence[tuple[int, int, Figures]]]:
+    """As many rows as one transaction takes."""
     chunk: list[tuple[int, int, Figures]] = []
     for row in rows:
         chunk.append(row)

@@ -50,35 +50,19 @@ def record_answers(
     openid: str,
     answers: Sequence[tuple[str, str]],
     *,
+    in_settings: bool,
     push_key: str,
     now: datetime,
 ) -> bool:
-    """subscribe_msg_popup_event: (template, accept or reject). An accept adds one; False for a repeat or a stranger."""
+    """subscribe_msg_popup_event: (template, accept or reject); an accept adds one. `in_settings`:
+    subscribe_msg_change_event, what the member rejects there has nothing left. False for a repeat or a stranger."""
     told = "|".join(f"{template}={status}" for template, status in answers)
-    member_id = _first_time(session, account_id, openid, f"popup|{push_key}|{told}", now)
+    kind, wanted, act = ("change", REJECT, clear) if in_settings else ("popup", ACCEPT, add)
+    member_id = _first_time(session, account_id, openid, f"{kind}|{push_key}|{told}", now)
     if member_id is None:
         return False
-    for template_id in sorted(template for template, status in answers if status == ACCEPT):
-        add(session, member_id, template_id, now)
-    return True
-
-
-def record_rejections(
-    session: Session,
-    account_id: int,
-    openid: str,
-    answers: Sequence[tuple[str, str]],
-    *,
-    push_key: str,
-    now: datetime,
-) -> bool:
-    """subscribe_msg_change_event: the member switched a template off in WeChat's settings, so nothing is left of it."""
-    told = "|".join(f"{template}={status}" for template, status in answers)
-    member_id = _first_time(session, account_id, openid, f"change|{push_key}|{told}", now)
-    if member_id is None:
-        return False
-    for template_id in sorted(template for template, status in answers if status == REJECT):
-        clear(session, member_id, template_id, now)
+    for template_id in sorted(template for template, status in answers if status == wanted):
+        act(session, member_id, template_id, now)
     return True
 
 

@@ -487,6 +487,7 @@ def locked(session: Session, account_id: int, withdrawal_id: int) -> Withdrawal:
 def note(
     session: Session, row: Withdrawal, actor: str, action: str, now: datetime, **facts: str
 ) -> None:
+    """For the audit log: what `actor` did to it."""
     after = {"status": row.status, "amount_fen": row.amount_fen, **facts}
     audit.record(
         session,
@@ -500,6 +501,7 @@ def note(
 
 
 def tell(session: Session, row: Withdrawal, occasion: str, now: datetime, **more: Any) -> None:
+    """Tell the member, and the merchant's systems, of a step; `more` is for the words of the occasion."""
     params = {
         "amount_fen": row.amount_fen,
         "net_fen": net_fen(row),
@@ -522,6 +524,7 @@ def report(session: Session, row: Withdrawal, step: str, now: datetime) -> None:
 
 
 def notice_key(row: Withdrawal, occasion: str) -> str:
+    """A step of a round is told once."""
     return f"{occasion}-{row.id}-{row.round}"
 
 

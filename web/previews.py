@@ -58,15 +58,11 @@ def preview(
     shown, unfit = {}, {}
     for keyword, value in _filled(template, occasion, words, content).items():
         try:
-            fit = subscription_value if channel == notices.SUBSCRIPTION else _clipped
-            shown[keyword] = fit(keyword, value)
+            subscribed = channel == notices.SUBSCRIPTION
+            shown[keyword] = subscription_value(keyword, value) if subscribed else clip_field(value)
         except UnfitError as error:
             unfit[keyword] = str(error)
     return Preview(occasion, channel, lang, template.template_id, shown, unfit, text)
-
-
-def _clipped(_keyword: str, value: str) -> str:
-    return clip_field(value)
 
 
 def _check(occasion: str, channel: str, lang: str) -> None:

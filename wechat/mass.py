@@ -54,6 +54,7 @@ def image_branch(media_id: str) -> dict[str, Any]:
 
 
 def preview_image_branch(media_id: str) -> dict[str, Any]:
+    """A picture for a preview."""
     return {"msgtype": "image", "image": {"media_id": media_id}}
 
 

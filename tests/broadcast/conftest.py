@@ -88,3 +88,10 @@ class Broadcasting(World):
 @pytest.fixture
 def world(database: Database) -> Broadcasting:
     return Broadcasting.create(database)  # type: ignore[return-value]  # `create` makes its own class
+
+
+def adds_up(results: campaigns.Results) -> None:
+    """Everybody is counted once."""
+    parts = (results.waiting, results.skipped, results.sent, results.failed, results.unknown)
+    assert sum(parts) == results.recipients, results
+    assert results.sent == results.delivered + results.undecided

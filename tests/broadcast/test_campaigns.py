@@ -15,7 +15,7 @@ from domain.campaigns import batches, planning
 from domain.campaigns.batches import Batch, MassResult
 from domain.errors import Invalid, NotFound
 from domain.models import Audit, Campaign, CampaignBatch, CampaignRecipient, MassMonth
-from tests.broadcast.conftest import PNG, TEXT, Broadcasting
+from tests.broadcast.conftest import PNG, TEXT, Broadcasting, adds_up
 
 SUCCESS = MassResult("send success", total=0)
 
@@ -314,7 +314,7 @@ def test_a_call_to_all_is_counted_in_parts(world: Broadcasting) -> None:
         ("err(30003)", 3, "failed", 0, 5),
     ],
 )
-def test_the_result_event_is_taken_once_and_adds_up(
+def test_the_result_event_is_taken_once_andadds_up(
     world: Broadcasting, status: str, sent: int, state: str, delivered: int, failed: int
 ) -> None:
     world.crowd(5)
@@ -333,14 +333,8 @@ def test_the_result_event_is_taken_once_and_adds_up(
     assert (row.state, row.delivered, row.failed) == (state, delivered, failed)
     assert json.loads(row.result or "{}")["status"] == status
     results = world.results(campaign)
-    _adds_up(results)
+    adds_up(results)
     assert (results.delivered, results.failed, results.undecided) == (delivered, failed, 0)
-
-
-def _adds_up(results: campaigns.Results) -> None:
-    parts = (results.waiting, results.skipped, results.sent, results.failed, results.unknown)
-    assert sum(parts) == results.recipients, results
-    assert results.sent == results.delivered + results.undecided
 
 
 def test_results_add_up_through_every_state_of_batches(
@@ -349,7 +343,7 @@ def test_results_add_up_through_every_state_of_batches(
     monkeypatch.setattr(planning, "LIST_SIZE", 4)
     world.crowd(24)
     campaign = world.started({"bought": False})
-    _adds_up(world.results(campaign))
+    adds_up(world.results(campaign))
     ends = itertools.cycle(["accept", "finish", "failed", "unknown", "again", "leave"])
     while batch := world.claim():
         world.do(lambda s, b=batch: batches.prepare(s, b, world.now))  # type: ignore[misc]
@@ -364,7 +358,7 @@ def test_results_add_up_through_every_state_of_batches(
         if end == "again":
             later = world.now + timedelta(hours=1)
             world.do(lambda s, b=batch, at=later: batches.again(s, b.token, at, "x"))  # type: ignore[misc]
-        _adds_up(world.results(campaign))
+        adds_up(world.results(campaign))
     results = world.results(campaign)
     assert (results.delivered, results.undecided, results.unknown, results.waiting) == (3, 4, 4, 8)
     assert results.failed == 5
@@ -414,7 +408,7 @@ def test_a_message_in_doubt_is_not_sent_again(
     world.do(lambda s: batches.mark(s, batch, {("sent", None): ids[2:4]}))  # too late: not counted
     results = world.results(campaign)
     assert (results.sent, results.failed, results.unknown, results.waiting) == (1, 1, 2, 2)
-    _adds_up(results)
+    adds_up(results)
     shown = world.look(lambda s: campaigns.recipients(s, campaign))
     states = {one.member_id: (one.state, one.errcode) for one in shown}
     assert states[ids[1]] == ("failed", 45015)

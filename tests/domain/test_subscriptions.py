@@ -27,9 +27,10 @@ def credits(shop: World, template: str = "t1") -> int:
 def answer(shop: World, status: str, key: str, who: str = "anna") -> bool:
     return shop.do(
         lambda s: subscriptions.record_answers(
-            s, shop.account.id, who, [("t1", status), ("t2", "accept")], push_key=key, now=shop.now
+            s, shop.account.id, who, [("t1", status), ("t2", "accept")],
+            in_settings=False, push_key=key, now=shop.now,
         )
-    )
+    )  # fmt: skip
 
 
 def sent(shop: World, msg_id: str, code: int, *, ours: bool) -> bool:
@@ -55,10 +56,10 @@ def test_somebody_who_does_not_follow_has_no_credits(shop: World) -> None:
 def test_switching_off_in_wechat_clears_what_was_allowed(shop: World) -> None:
     answer(shop, "accept", "a")
     assert shop.do(
-        lambda s: subscriptions.record_rejections(
-            s, shop.account.id, "anna", [("t1", "reject")], push_key="x", now=shop.now
+        lambda s: subscriptions.record_answers(
+            s, shop.account.id, "anna", [("t1", "reject")], in_settings=True, push_key="x", now=shop.now
         )
-    )
+    )  # fmt: skip
     assert (credits(shop), credits(shop, "t2")) == (0, 1)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import signal
 import subprocess
 import sys
@@ -22,9 +21,12 @@ from domain import accounts, members, notices, outbox
 from domain.accounts import OpenAccount
 from domain.db import Database
 from domain.models import Outbox
+from jobs import notify
+from jobs.arrange import arrange
+from jobs.drain import drain
 from jobs.process import Process
 from jobs.queues import connect
-from tests.support.servers import MASTER_KEY, ROOT, Simulator, set_clock
+from tests.support.servers import MASTER_KEY, ROOT, Simulator, clean_environ, set_clock
 from tests.support.waiting import until
 
 APP_ID = "wxjobs0000000001"
@@ -176,7 +178,7 @@ def shop(
         context = _context(environ)
         stack.callback(context.close)
         account = _account(context, simulator)
-        made = Shop(context, simulator, account, {**_clean(), **environ}, tmp_path)
+        made = Shop(context, simulator, account, {**clean_environ(), **environ}, tmp_path)
         stack.callback(made.stop_all)
         yield made
 
@@ -196,8 +198,9 @@ def _context(environ: dict[str, str]) -> Context:
     return open_context(settings)
 
 
-def _clean() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("BANYAN_")}
+def send_due(process: Process) -> int:
+    """Send the notices that are due now, here; how many."""
+    return drain(process, outbox.NOTICE, notify.prepare, arrange=arrange)
 
 
 def _account(context: Context, simulator: Simulator) -> OpenAccount:

@@ -21,7 +21,7 @@ from domain.models import Campaign, CampaignBatch, MassMonth, Member, Outbox
 from jobs import broadcast, broadcast_people
 from jobs.drain import drain
 from jobs.process import Process
-from tests.broadcast.conftest import PNG
+from tests.broadcast.conftest import PNG, adds_up
 from tests.jobs.conftest import APP_ID, Shop
 from tests.jobs.wiretap import tapping
 
@@ -139,12 +139,6 @@ def engine_name() -> str:
 @pytest.fixture
 def caster(shop: Shop, process: Process) -> Broadcaster:
     return Broadcaster(shop, process)
-
-
-def _adds_up(results: campaigns.Results) -> None:
-    parts = (results.waiting, results.skipped, results.sent, results.failed, results.unknown)
-    assert sum(parts) == results.recipients, results
-    assert results.sent == results.delivered + results.undecided
 
 
 # --- mass messages --------------------------------------------------------------------------------------------------
@@ -374,7 +368,7 @@ def test_pausing_and_cancelling_keep_the_rest_at_home(
     caster.run()
     results = caster.results(campaign)
     assert (results.sent, results.waiting) == (5, 15)
-    _adds_up(results)
+    adds_up(results)
 
 
 def test_a_result_that_never_came_is_asked_for(caster: Broadcaster) -> None:
@@ -504,7 +498,7 @@ def test_a_notice_that_was_not_shown_counts_as_failed_and_gives_its_credit_back(
     assert tell(43107)
     results = caster.results(campaign)
     assert (results.delivered, results.failed) == (2, 2)
-    _adds_up(results)
+    adds_up(results)
     assert not tell(43107)
 
 
@@ -624,7 +618,7 @@ def test_a_broadcast_with_workers_killed_at_random_reaches_everybody_once(
     assert caster.received() == {"1": people}
     assert all(caster.shown(openid) == [] for openid in gone)
     results = caster.results(campaign)
-    _adds_up(results)
+    adds_up(results)
     assert (results.recipients, results.sent, results.unknown) == (people, people, 0)
     jobs = killer.jobs()
     assert sum(job["sent"] for job in jobs) == people

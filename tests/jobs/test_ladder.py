@@ -14,14 +14,10 @@ from jobs import notify, templates
 from jobs.arrange import arrange
 from jobs.drain import drain
 from jobs.process import Process
-from tests.jobs.conftest import APP_ID, Shop
+from tests.jobs.conftest import APP_ID, Shop, send_due
 
 SUBSCRIBED = "sub-accrued"
 CONTENT = "好友昵称:{{thing1.DATA}}\n佣金金额:{{amount2.DATA}}\n时间:{{time3.DATA}}"
-
-
-def send_due(process: Process) -> int:
-    return drain(process, outbox.NOTICE, notify.prepare, arrange=arrange)
 
 
 @pytest.fixture

@@ -13,17 +13,10 @@ from domain import members, notices, outbox, scenes
 from domain.errors import Invalid
 from domain.models import Outbox
 from domain.secrets import short_digest
-from jobs import notify
-from jobs.arrange import arrange
-from jobs.drain import drain
 from jobs.process import Process
-from tests.jobs.conftest import APP_ID, TEMPLATE, Shop
+from tests.jobs.conftest import APP_ID, TEMPLATE, Shop, send_due
 
 SEND = "/cgi-bin/message/template/send"
-
-
-def send_due(process: Process) -> int:
-    return drain(process, outbox.NOTICE, notify.prepare, arrange=arrange)
 
 
 def test_a_notice_reaches_the_phone_through_clock_and_worker(shop: Shop) -> None:

@@ -82,7 +82,7 @@ class AppServer:
         done = subprocess.run(
             [ROOT / ".venv/bin/flask", *arguments],
             cwd=ROOT,
-            env={**_clean_environ(), "BANYAN_CONFIG": str(self.config)},
+            env={**clean_environ(), "BANYAN_CONFIG": str(self.config)},
             capture_output=True,
             text=True,
             timeout=60,
@@ -100,7 +100,7 @@ def running_simulator(folder: Path) -> Generator[Simulator]:
     command = [sys.executable, "-m", "simulator", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--clock-file", str(clock_file)]
     url = f"http://127.0.0.1:{port}"
-    with _running(command, folder / "simulator.log", _clean_environ()) as process:
+    with _running(command, folder / "simulator.log", clean_environ()) as process:
         _wait_for(f"{url}/healthz", process, folder / "simulator.log")
         yield Simulator(url, clock_file)
 
@@ -128,7 +128,7 @@ def running_app(
     config.write_text(_toml(values), encoding="utf-8")
     log = folder / "app.log"
     command = [sys.executable, "launch.py", "run", *processes]
-    with _running(command, log, {**_clean_environ(), "BANYAN_CONFIG": str(config)}) as process:
+    with _running(command, log, {**clean_environ(), "BANYAN_CONFIG": str(config)}) as process:
         if "web" in processes:
             _wait_for(f"{url}/readyz", process, log)
         yield AppServer(url, config, process, log, clock_file)
@@ -145,7 +145,7 @@ def _toml(values: Mapping[str, str]) -> str:
     )
 
 
-def _clean_environ() -> dict[str, str]:
+def clean_environ() -> dict[str, str]:
     """The developer's own settings must not leak into a test."""
     return {name: value for name, value in os.environ.items() if not name.startswith("BANYAN_")}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask.testing import FlaskCliRunner
 from sqlalchemy.orm import Session
 
 from app import app_of
@@ -154,3 +155,14 @@ def open_shop(merchant: Merchant) -> Generator[Callable[..., Shop]]:
 def shop(account: OpenAccount, open_shop: Callable[..., Shop]) -> Shop:
     """The shop of `account`, whose key may do everything."""
     return open_shop(account)
+
+
+@pytest.fixture
+def flask(merchant: Merchant) -> Any:
+    """A command of `flask`, as words: what came of it."""
+    runner: FlaskCliRunner = app_of(merchant.context).test_cli_runner()
+
+    def run(*words: str) -> Any:
+        return runner.invoke(args=list(words))
+
+    return run

@@ -8,24 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask.testing import FlaskCliRunner
 from PIL import Image
 
-from app import app_of
 from domain.accounts import OpenAccount
 from domain.designs import BUILT_IN, INVITE
-from tests.web.conftest import Merchant
 from tests.web.test_cli import done, refusal
-
-
-@pytest.fixture
-def flask(merchant: Merchant) -> Any:
-    runner: FlaskCliRunner = app_of(merchant.context).test_cli_runner()
-
-    def run(*words: str) -> Any:
-        return runner.invoke(args=list(words))
-
-    return run
 
 
 def test_codes_are_made_shown_changed_and_given_for_ever(account: OpenAccount, flask: Any) -> None:

@@ -6,25 +6,11 @@ import json
 from datetime import timedelta
 from typing import Any
 
-import pytest
-from flask.testing import FlaskCliRunner
-
-from app import app_of
 from domain import members, promoters
 from domain.accounts import OpenAccount
 from tests.web.conftest import Merchant
 from tests.web.shop import LINE, Shop
 from tests.web.test_cli import done, refusal
-
-
-@pytest.fixture
-def flask(merchant: Merchant) -> Any:
-    runner: FlaskCliRunner = app_of(merchant.context).test_cli_runner()
-
-    def run(*words: str) -> Any:
-        return runner.invoke(args=list(words))
-
-    return run
 
 
 def buy(shop: Shop, merchant: Merchant, number: str, paid_fen: int = 10_000, **more: Any) -> None:
