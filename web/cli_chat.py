@@ -396,7 +396,7 @@ def add_media(slug: str, kind: str, file: IO[bytes]) -> dict[str, Any]:
 @click.argument("number", type=int)
 @form
 def remove_media(slug: str, number: int) -> dict[str, Any]:
-    """Delete a file that no reply shows, at WeChat too."""
+    """Delete a file that nothing shows, at WeChat too."""
     materials.remove(context(), _opened(slug), number, actor=ACTOR)
     return {"removed": number}
 
