@@ -247,11 +247,26 @@ def list_templates(slug: str, days: int) -> dict[str, Any]:
     shown = [
         {
             "template": row.id, "name": row.name, "purpose": row.purpose, "created_at": row.created_at,
-            "retired_at": row.retired_at, **asdict(sums[row.id]),
+            "retired_at": row.retired_at, "weight": row.weight, **asdict(sums[row.id]),
         }
         for row in rows
     ]  # fmt: skip
     return {"templates": shown, "built_in": asdict(sums[poster_templates.BUILT_IN]), "days": days}
+
+
+@template.command("weight")
+@account_option
+@click.argument("template_id", type=int)
+@click.argument("weight", type=int)
+@form
+def weigh_template(slug: str, template_id: int, weight: int) -> dict[str, Any]:
+    """Show a template to more members or to fewer: weights of 3 and 1 are three of four and one of four."""
+    row = context().database.transact(
+        lambda session: poster_templates.weigh(
+            session, accounts.get(session, slug).id, template_id, weight
+        )
+    )
+    return {"template": row.id, "weight": row.weight}
 
 
 @template.command("retire")

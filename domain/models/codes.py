@@ -159,7 +159,8 @@ class Poster(Base):
 
 
 class PosterTemplate(Base):
-    """海报模板: a design of one account. Never edited: a changed one is a new row, so that statistics stay true."""
+    """海报模板: a design of one account. Never edited: a changed one is a new row, so that statistics stay true. Active
+    ones of a purpose share the members by `weight`."""
 
     __tablename__ = "poster_template"
     __table_args__ = (
@@ -173,6 +174,7 @@ class PosterTemplate(Base):
     design: Mapped[Json]
     created_at: Mapped[At]
     retired_at: Mapped[MaybeAt]
+    weight: Mapped[int] = mapped_column(Integer, server_default=text("1"))
 
 
 class Picture(Base):

@@ -87,8 +87,11 @@ def test_templates_are_added_previewed_listed_and_retired(
     with Image.open(io.BytesIO(out.read_bytes())) as drawn:
         assert drawn.size == (750, 1334)
         assert drawn.getpixel((20, 20)) == pytest.approx((30, 60, 120), abs=6)
+    weigh = ("poster", "template", "weight", "--account", "tea", str(template))
+    assert done(flask(*weigh, "3")) == {"template": template, "weight": 3}
+    assert "a weight is" in refusal(flask(*weigh, "0"))
     listed = done(flask("poster", "template", "list", "--account", "tea"))
-    assert [each["template"] for each in listed["templates"]] == [template]
+    assert [(each["template"], each["weight"]) for each in listed["templates"]] == [(template, 3)]
     done(flask("poster", "template", "retire", "--account", "tea", str(template)))
     assert "no such active" in refusal(
         flask("poster", "template", "retire", "--account", "tea", str(template))

@@ -381,6 +381,14 @@ def test_template_is_the_base_of_a_new_one_and_is_retired_and_taken_up_again(
     assert "启用 · 50% 的会员" in owner.get(POSTERS).text
     assert 'value="邀请您一起加入' in owner.get(f"{POSTERS}/new", base=first.id).text
     path = f"{POSTERS}/{first.id}"
+    for wrong in ("0", "101", "-1", "x", ""):
+        owner.post(f"{path}/weight", weight=wrong)
+        assert "权重是 1 到 100" in owner.said()
+    owner.post(f"{path}/weight", weight="3")
+    assert audits(do)[-1] == ("poster_template_weighed", {"weight": 1}, {"weight": 3})
+    shares = owner.get(POSTERS).text
+    assert "启用 · 75% 的会员" in shares
+    assert "启用 · 25% 的会员" in shares
     owner.post(f"{path}/retire")
     assert "请写明原因" in owner.said()
     owner.post(f"{path}/retire", reason="换季")

@@ -1,4 +1,4 @@
-"""pictures of codes from our own files
+"""pictures of codes from our own files, weights of poster templates
 
 Before you merge this: the PREVIOUS release keeps running while it is applied, and for a while after.
 * A new column is nullable or has a server default; a new table is free.
@@ -18,3 +18,5 @@ down_revision = "0013"
 def upgrade() -> None:
     with op.batch_alter_table("code", schema=None) as batch_op:
         batch_op.add_column(sa.Column("media", sa.BigInteger(), nullable=True))
+    with op.batch_alter_table("poster_template", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("weight", sa.Integer(), server_default="1", nullable=False))
