@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVarTuple
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import Select, and_, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -29,6 +29,8 @@ from domain.models import (
     QrTicket,
     Scene,
 )
+
+Ts = TypeVarTuple("Ts")
 
 NAME_LENGTH: Final = 60
 REPLY_LENGTH: Final = 600
@@ -158,20 +160,26 @@ def page(
     session: Session, account_id: int, *, after_scene: int = 0, limit: int = 50, archived: bool = False
 ) -> list[Card]:  # fmt: skip
     """Codes in the order they were made; keyset page after a scene's id. Two statements, however many codes."""
-    query = (
-        select(Code, Scene)
-        .join(Scene, Scene.id == Code.scene_id)
-        .where(Code.account_id == account_id, Code.scene_id > after_scene)
-        .order_by(Code.scene_id)
-        .limit(limit)
-    )
-    if not archived:
-        query = query.where(Code.archived_at.is_(None))
-    found = session.execute(query).all()
+    query = _listed(select(Code, Scene), account_id, archived)
+    found = session.execute(query.where(Code.scene_id > after_scene).limit(limit)).all()
     if not found:
         return []
     newest = newest_tickets(session, [scene.id for _, scene in found])
     return [Card(code, scene, newest.get(scene.id)) for code, scene in found]
+
+
+def names(
+    session: Session, account_id: int, *, limit: int, archived: bool = False
+) -> list[tuple[str, str]]:
+    """(scene, name) of codes in the order they were made, to choose one of."""
+    query = _listed(select(Scene.code, Code.name), account_id, archived)
+    return [(scene_code, name) for scene_code, name in session.execute(query.limit(limit))]
+
+
+def _listed(chosen: Select[*Ts], account_id: int, archived: bool) -> Select[*Ts]:
+    query = chosen.join_from(Code, Scene, Scene.id == Code.scene_id)
+    query = query.where(Code.account_id == account_id).order_by(Code.scene_id)
+    return query if archived else query.where(Code.archived_at.is_(None))
 
 
 def newest_tickets(session: Session, scene_ids: Sequence[int]) -> dict[int, QrTicket]:

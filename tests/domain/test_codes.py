@@ -173,6 +173,11 @@ def test_the_list_goes_page_by_page_with_the_newest_tickets(world: World) -> Non
     world.do(lambda s: codes.archive(s, world.account.id, cards[1].scene.code, world.now))
     assert len(world.look(lambda s: codes.page(s, world.account.id))) == 4
     assert len(world.look(lambda s: codes.page(s, world.account.id, archived=True))) == 5
+    named = world.look(lambda s: codes.names(s, world.account.id, limit=2, archived=True))
+    assert named == [(card.scene.code, card.code.name) for card in cards[:2]]
+    assert (cards[1].scene.code, "渠道1") not in world.look(
+        lambda s: codes.names(s, world.account.id, limit=9)
+    )
 
 
 def test_a_code_is_renamed_and_keeps_its_scene(world: World) -> None:
