@@ -341,13 +341,3 @@ def is_permanent(session: Session, scene_id: int) -> bool:
     """Whether a permanent code was given to this scene."""
     query = select(PermanentGrant.number).where(PermanentGrant.scene_id == scene_id)
     return session.scalar(query) is not None
-
-
-def grants(
-    session: Session, account_id: int, *, after: int = 0, limit: int = 100
-) -> Sequence[PermanentGrant]:
-    """The given ones by number; keyset page after a number."""
-    query = select(PermanentGrant).where(
-        PermanentGrant.account_id == account_id, PermanentGrant.number > after
-    )
-    return session.scalars(query.order_by(PermanentGrant.number).limit(limit)).all()

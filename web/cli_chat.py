@@ -34,7 +34,8 @@ from domain.texts import Words, overrides_of
 from web import materials
 from web import menus as platform_menus
 from web import tags as people_tags
-from web.cli import ACTOR, account_of, account_option, form, member
+from web.cli import ACTOR, account_of, account_option, form
+from web.cli_tree import member
 from web.current import context
 from wechat import conditional
 from wechat import followers as platform_followers
@@ -682,4 +683,3 @@ def export_member(slug: str, openid: str) -> dict[str, Any]:
 
 
 COMMANDS: Final = (menu, reply, media, wording, crowd, label, ban)
-"""What app.py adds to `flask`; `member export` joins the group of web/cli.py."""

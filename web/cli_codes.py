@@ -26,10 +26,10 @@ from domain import (
     scenes,
     tags,
 )
+from domain.china import day_of
 from domain.codes import Card
 from domain.errors import Invalid
 from domain.models import CodeDay
-from domain.reports import day_of
 from web.cli import ACTOR, account_of, account_option, form
 from web.current import context
 

@@ -201,7 +201,6 @@ class FollowerSync(Base):
     last_error: Mapped[MaybeName]
     actor: Mapped[Name]
     started_at: Mapped[At]
-    listed_at: Mapped[MaybeAt]
     finished_at: Mapped[MaybeAt]
 
 

@@ -10,8 +10,8 @@ from sqlalchemy import select
 
 from bot import known
 from domain import accounts, code_stats, codes, events, outbox, products, scenes, uploads
+from domain.china import day_of
 from domain.models import Event, Outbox
-from domain.reports import day_of
 from tests.bot.chat import Chat
 from tests.bot.test_replies import upload, waiting
 

@@ -21,6 +21,7 @@ from domain import (
     tags,
     uploads,
 )
+from domain.china import day_of
 from domain.code_stats import Figures
 from domain.errors import Conflict, Invalid, NotFound
 from domain.models import (
@@ -34,7 +35,6 @@ from domain.models import (
     Poster,
     Scene,
 )
-from domain.reports import day_of
 from tests.domain.world import World
 
 

@@ -17,8 +17,9 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import NotFound as NoPage
 from werkzeug.wrappers import Response
 
-from domain import code_stats, codes, products, reports, scenes, tags, uploads
+from domain import code_stats, codes, products, scenes, tags, uploads
 from domain.bodies import IMAGE
+from domain.china import day_of
 from domain.code_stats import Figures
 from domain.errors import DomainError, Invalid, NotFound
 from domain.models import Audit, Code, CodeDay, Member, Outbox, PermanentGrant, QrTicket, Scene
@@ -119,7 +120,7 @@ def days_asked() -> int:
 
 def span_of(visit: Visit) -> tuple[date, date]:
     """The first and the last of these days."""
-    until = reports.day_of(visit.now)
+    until = day_of(visit.now)
     return until - timedelta(days=days_asked() - 1), until
 
 

@@ -26,9 +26,9 @@ from domain import (
     uploads,
 )
 from domain.accounts import OpenAccount
+from domain.china import day_of
 from domain.errors import Invalid
 from domain.models import Audit, Code, CodeDay, Outbox, PosterTemplate, Scene
-from domain.reports import day_of
 from tests.web.console.browser import Browser, Console
 from web.console import poster_form
 
