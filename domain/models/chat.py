@@ -201,6 +201,7 @@ class FollowerSync(Base):
     last_error: Mapped[MaybeName]
     actor: Mapped[Name]
     started_at: Mapped[At]
+    listed_at: Mapped[MaybeAt]
     finished_at: Mapped[MaybeAt]
 
 

@@ -121,6 +121,7 @@ class Posting(Base):
     destination: Mapped[Word]
     amount_fen: Mapped[Fen]
     reason: Mapped[Word]
+    reverses_id: Mapped[MaybeRef]
     at: Mapped[At]
 
 

@@ -690,6 +690,7 @@ def upgrade() -> None:
         sa.Column("destination", ascii_key(32), nullable=False),
         sa.Column("amount_fen", sa.BigInteger(), nullable=False),
         sa.Column("reason", ascii_key(32), nullable=False),
+        sa.Column("reverses_id", sa.BigInteger(), nullable=True),
         sa.Column("at", instant(), nullable=False),
         sa.CheckConstraint("amount_fen > 0", name=op.f("ck_posting_amount")),
         sa.CheckConstraint("source <> destination", name=op.f("ck_posting_buckets")),

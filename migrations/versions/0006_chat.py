@@ -47,6 +47,7 @@ def upgrade() -> None:
         sa.Column("last_error", sa.String(length=190), nullable=True),
         sa.Column("actor", sa.String(length=190), nullable=False),
         sa.Column("started_at", instant(), nullable=False),
+        sa.Column("listed_at", instant(), nullable=True),
         sa.Column("finished_at", instant(), nullable=True),
         sa.CheckConstraint(
             "state IN ('list', 'absent', 'profiles', 'done', 'failed')",
