@@ -20,15 +20,7 @@ from domain.bindings import Found
 from domain.bodies import IMAGE, MediaBody
 from domain.db import Sql, changed, from_db, is_duplicate, to_db
 from domain.errors import Conflict, Invalid, NotFound
-from domain.models import (
-    Code,
-    Outbox,
-    PermanentGrant,
-    PermanentPool,
-    Product,
-    QrTicket,
-    Scene,
-)
+from domain.models import Code, Outbox, PermanentGrant, PermanentPool, Product, QrTicket, Scene
 
 Ts = TypeVarTuple("Ts")
 

@@ -15,9 +15,7 @@ import click
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from domain import (
-    accounts,
-)
+from domain import accounts
 from domain.accounts import OpenAccount
 from domain.errors import DomainError
 from domain.secrets import Unreadable
@@ -95,6 +93,7 @@ class Instant(click.ParamType[datetime]):
 
 
 def pair(text: str) -> tuple[str, str]:
+    """`name=value`, both of them given."""
     name, separator, value = text.partition("=")
     if not separator or not name or not value:
         raise click.UsageError(f"{text!r} is not KEYWORD=PARAMETER")

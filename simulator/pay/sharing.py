@@ -7,14 +7,7 @@ import re
 from typing import Any
 
 from simulator.pay import signing
-from simulator.pay.book import (
-    Letter,
-    fen_field,
-    fingerprint,
-    key_of,
-    text_field,
-    time_text,
-)
+from simulator.pay.book import Letter, fen_field, fingerprint, key_of, text_field, time_text
 from simulator.pay.errors import PayError
 from simulator.pay.orders import Orders
 from simulator.pay.watch import Watch
