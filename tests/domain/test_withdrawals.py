@@ -187,6 +187,16 @@ def test_at_the_second_limit_one_is_enough(purse: Purse) -> None:
     assert purse.decide(purse.ask(8_000)).status == "approved"
 
 
+def test_the_machine_is_never_one_of_the_two_people(purse: Purse) -> None:
+    """Even where everything that needs two people is below what is paid without a person."""
+    purse.world.change(audit_above_fen=9_000, second_above_fen=8_000)
+    asked = purse.ask(8_500)
+    assert asked.status == "requested"
+    assert purse.decide(asked, "staff/1").status == "requested"
+    assert purse.payouts_waiting() == 0
+    assert purse.decide(asked, "staff/2").status == "approved"
+
+
 def test_a_rejection_returns_the_money_with_its_reason(purse: Purse) -> None:
     asked = purse.ask(6_000)
     with pytest.raises(Invalid):
@@ -455,27 +465,27 @@ def test_approved_withdrawals_that_nobody_began_are_found(purse: Purse) -> None:
     ]
 
 
+def put_merchant(world: World, mch_id: str) -> None:
+    world.do(
+        lambda s: merchants.put(
+            s, KEYRING, world.account.id, mch_id=mch_id, serial_no="5157F09E", api_v3_key="k" * 32,
+            private_key="-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----",
+            public_key="-----BEGIN PUBLIC KEY-----\nx\n-----END PUBLIC KEY-----",
+            public_key_id="PUB_KEY_ID_0001", actor="test", now=world.now,
+        )
+    )  # fmt: skip
+
+
 def test_the_merchant_number_stays_while_transfers_are_under_way(purse: Purse) -> None:
     world = purse.world
-
-    def put(mch_id: str) -> None:
-        world.do(
-            lambda s: merchants.put(
-                s, KEYRING, world.account.id, mch_id=mch_id, serial_no="5157F09E", api_v3_key="k" * 32,
-                private_key="-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----",
-                public_key="-----BEGIN PUBLIC KEY-----\nx\n-----END PUBLIC KEY-----",
-                public_key_id="PUB_KEY_ID_0001", actor="test", now=world.now,
-            )
-        )  # fmt: skip
-
-    put("1900000109")
+    put_merchant(world, "1900000109")
     asked = purse.ask(200)
     purse.begin(asked)
-    put("1900000109")
+    put_merchant(world, "1900000109")
     with pytest.raises(Conflict):
-        put("1900000999")
+        put_merchant(world, "1900000999")
     purse.news(asked, ProviderNews("FAIL", "b"))
-    put("1900000999")
+    put_merchant(world, "1900000999")
     opened = world.look(lambda s: merchants.get(s, KEYRING, world.account.id))
     assert (opened.mch_id, opened.api_v3_key) == ("1900000999", "k" * 32)
     assert "k" * 32 not in repr(opened)
@@ -487,3 +497,23 @@ def test_the_merchant_number_stays_while_transfers_are_under_way(purse: Purse) -
             )
         )  # fmt: skip
     assert len(refused.value.details["keys"]) == 7
+
+
+def test_a_worker_with_the_merchant_number_of_a_moment_ago_begins_nothing(purse: Purse) -> None:
+    """Begun under a number that is no longer the account's, a transfer could never be asked about again."""
+    put_merchant(purse.world, "1900000109")
+    asked = purse.ask(200)
+    put_merchant(purse.world, "1900000999")  # the worker read the merchant before
+    with pytest.raises(WrongState):
+        purse.begin(asked)
+    assert purse.now(asked).status == "approved"
+    now = Terms("1900000999", "1005", "r", TERMS.report_infos)
+    assert purse.begin(asked, now).terms == now
+
+
+def test_the_merchant_number_can_go_back_to_that_of_the_transfers_under_way(purse: Purse) -> None:
+    purse.begin(purse.ask(200))
+    put_merchant(purse.world, "1900000999")  # as if by hand: nothing was set while it was begun
+    put_merchant(purse.world, TERMS.mch_id)
+    opened = purse.world.look(lambda s: merchants.get(s, KEYRING, purse.world.account.id))
+    assert opened.mch_id == TERMS.mch_id
