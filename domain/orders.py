@@ -553,13 +553,15 @@ def complete(
     return order
 
 
-_AWAITED = Sql(
+_AWAITED_BY = (
     "SELECT 1 FROM orders WHERE account_id = ? AND buyer_openid = ? AND member_id IS NULL LIMIT 1"
 )
+_AWAITED = Sql(_AWAITED_BY + " FOR UPDATE", sqlite=_AWAITED_BY)
 
 
 def is_awaited(session: Session, account_id: int, openid: str) -> bool:
-    """Whether an order waits for this openid: the cheap question in front of `attach_waiting`, for every follow."""
+    """Whether an order waits for this openid: the cheap question in front of `attach_waiting`, for every follow. A
+    locking read, for the reason that `_waiting_for` gives."""
     return _AWAITED(session, account_id, openid).first() is not None
 
 

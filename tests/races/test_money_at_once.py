@@ -118,6 +118,35 @@ def test_order_of_a_buyer_who_follows_at_that_moment_finds_them(
     world.check()
 
 
+@pytest.mark.parametrize("guard", [False, True], ids=["without the lock", "with the lock"])
+def test_follower_asks_for_waiting_orders_that_are_not_committed_yet(
+    world: World, monkeypatch: pytest.MonkeyPatch, guard: bool
+) -> None:
+    """The bot's cheap question in front: the order has found nobody, the follower is there, neither has committed."""
+    world.people("ann")
+    code, order = world.code_of("ann"), world.order("dan", 10_000)
+    looked, both = Meeting(guarded=False), Meeting(guarded=guard)
+    joined = met_after(orders._joined_meanwhile, looked)
+    monkeypatch.setattr(orders, "_joined_meanwhile", met_after(joined, both))
+    if not guard:
+        monkeypatch.setattr(orders, "_AWAITED", Sql(orders._AWAITED_BY))
+
+    def subscribe(session: Session) -> None:
+        looked.wait()
+        members.follow(
+            session, world.account, "dan", scene_code=code, created=1_800_000_000, push_key="k-dan", now=world.now
+        )  # fmt: skip
+        awaited = orders.is_awaited(session, world.account.id, "dan")
+        both.wait()
+        if awaited:
+            member = members.get(session, world.account.id, "dan")
+            orders.attach_waiting(session, world.account, member, world.now)
+
+    together([partial(world.record, order), partial(world.do, subscribe)])
+    assert world.left(order.order_no) == ([1000] if guard else [])
+    world.check()
+
+
 def test_many_orders_of_buyers_who_follow_meanwhile_all_find_them(world: World) -> None:
     world.people("ann")
     code = world.code_of("ann")
