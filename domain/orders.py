@@ -368,13 +368,14 @@ def _insert(
             number = orders[0].order_no
             return {number: _INSERT(session, *rows[number]).lastrowid}
         with session.begin_nested():  # many rows may be many statements
-            _INSERT.many(session, list(rows.values()))
+            _INSERT.many(session, [rows[order.order_no] for order in orders])
     except IntegrityError as error:
         if not is_duplicate(error):
             raise
         repeated = _check_repeats(session, account, orders)
-        orders = [order for order in orders if order.order_no not in repeated]
-        _INSERT.many(session, [rows[order.order_no] for order in orders])
+        unknown = [order for order in orders if order.order_no not in repeated]
+        # From the start again: one of these may have become known since they were looked up.
+        return _insert(session, account, unknown, rows) if unknown else {}
     numbers = [order.order_no for order in orders]
     return {row.order_no: row.id for row in _IDS.among(session, (account.id,), numbers)}
 

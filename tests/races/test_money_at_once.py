@@ -47,6 +47,28 @@ def test_batches_with_the_same_orders_in_another_sequence_are_recorded_once(worl
     world.check()
 
 
+def test_batch_whose_orders_become_known_one_after_another_is_answered(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is a repeat; while that is looked up, another door reports the next."""
+    world.people("ann", "dan")
+    batch = [world.order("dan", 1000) for _ in range(3)]
+    world.record(batch[0])
+    others = iter(batch[1:2])
+    check = orders._check_repeats
+
+    def beside(*args: Any) -> set[str]:
+        repeated = check(*args)
+        for order in others:
+            world.record(order)
+        return repeated
+
+    monkeypatch.setattr(orders, "_check_repeats", beside)
+    assert world.record(*batch) == {batch[2].order_no}
+    assert count(world, Order) == 3
+    world.check()
+
+
 def test_without_the_unique_key_looking_first_records_an_order_twice(unguarded: World) -> None:
     """The mutant of the two tests above: asks whether the order is known, and then acts."""
     unguarded.people("ann", "dan")
