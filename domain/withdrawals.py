@@ -305,19 +305,27 @@ def reject(
     reason: str,
     now: datetime,
 ) -> Withdrawal:
-    """A person's no, with its reason; the money is available again. Raises `WrongState`."""
+    """A person's no, with its reason; the money is available again. Raises `WrongState`, see `may_reject`."""
     if not reason.strip():
         raise Invalid("a rejection needs a reason")
     withdrawal = _locked(session, account.id, withdrawal_id)
-    if withdrawal.status != REQUESTED:
+    if not may_reject(withdrawal):
         raise WrongState("the withdrawal is not waiting for approval", status=withdrawal.status)
     withdrawal.status, withdrawal.reason, withdrawal.decided_at = REJECTED, reason.strip(), now
-    withdrawal.finished_at = now
+    withdrawal.finished_at, withdrawal.ask_at = now, None
+    _end_passing_alarm(withdrawal)
     session.flush()
     _note(session, withdrawal, actor, "withdrawal_rejected", now)
     _give_back(session, withdrawal, now)
     _tell(session, withdrawal, notices.WITHDRAWAL_REJECTED, now, reason=withdrawal.reason)
     return withdrawal
+
+
+def may_reject(row: Withdrawal) -> bool:
+    """Whether a no is still possible: nobody has decided, or it was approved and cannot be paid, because the bank does
+    not take it or the account has no merchant. What was begun at WeChat Pay ends by WeChat Pay's word."""
+    stuck = row.method == "offline" or row.alarm is not None
+    return row.status == REQUESTED or (row.status == APPROVED and stuck)
 
 
 _ASK_AGAIN = Sql(

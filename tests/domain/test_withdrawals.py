@@ -372,6 +372,39 @@ def test_a_bank_payout_needs_its_proof_and_posts_like_any_other(purse: Purse) ->
     world.check()
 
 
+def test_an_approved_bank_payout_that_cannot_be_made_returns_the_money(purse: Purse) -> None:
+    purse.world.change(payout_method="offline")
+    asked = purse.decide(purse.ask(6_000))
+    assert purse.reject(asked, "户名不符").status == "rejected"
+    assert purse.balance == (10_000, 0)
+    with pytest.raises(WrongState):
+        purse.world.do(
+            lambda s: withdrawals.pay_offline(
+                s, purse.world.account, asked.id, actor="staff/1", proof="回单", now=purse.world.now
+            )
+        )
+    purse.world.check()
+
+
+def test_an_approved_transfer_of_an_account_without_a_merchant_can_still_be_refused(
+    purse: Purse,
+) -> None:
+    asked = purse.ask(200)
+    with pytest.raises(WrongState):  # it is on its way
+        purse.reject(asked)
+    purse.world.do(
+        lambda s: withdrawals.sound_by_id(
+            s, purse.world.account.id, asked.id, "no_merchant", purse.world.now
+        )
+    )
+    rejected = purse.reject(asked)
+    assert (rejected.status, rejected.alarm, rejected.ask_at) == ("rejected", None, None)
+    with pytest.raises(WrongState):
+        purse.begin(asked)
+    assert purse.balance == (10_000, 0)
+    purse.world.check()
+
+
 def test_a_transfer_of_wechat_cannot_be_paid_by_hand_as_well(purse: Purse) -> None:
     world, asked = purse.world, purse.ask(200)
     with pytest.raises(Invalid):
