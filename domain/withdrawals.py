@@ -164,10 +164,11 @@ def request(
     if known is not None:
         return _same(known, amount_fen)
     settings = account.settings
-    if not settings.withdraw_min_fen <= amount_fen <= settings.withdraw_max_fen:
+    least_fen = max(settings.withdraw_min_fen, 1)
+    if not least_fen <= amount_fen <= settings.withdraw_max_fen:
         raise Invalid(
             "the amount is out of range", reason="range",
-            min_fen=settings.withdraw_min_fen, max_fen=settings.withdraw_max_fen,
+            min_fen=least_fen, max_fen=settings.withdraw_max_fen,
         )  # fmt: skip
     if member.status != "active":
         raise Invalid("the member is suspended", reason="suspended")

@@ -86,6 +86,13 @@ def test_an_amount_out_of_range_is_refused(purse: Purse, fen: int) -> None:
     assert purse.balance == (10_000, 0)
 
 
+def test_nothing_is_out_of_range_also_without_a_smallest_amount(purse: Purse) -> None:
+    purse.world.change(withdraw_min_fen=0, payout_method="offline")
+    with pytest.raises(Invalid) as refused:
+        purse.ask(0)
+    assert refused.value.details["min_fen"] == 1
+
+
 def test_more_than_there_is_is_refused(purse: Purse) -> None:
     with pytest.raises(NotEnough):
         purse.ask(10_001)
