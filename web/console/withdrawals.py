@@ -318,7 +318,7 @@ def withdrawal(visit: Visit, withdrawal_id: int) -> Answer:
         "console/withdrawal.html", **found, name=name_of(found["member"]), net=withdrawals.net_fen(row),
         badge=state("withdrawal", row.status), badges=lambda one: state("withdrawal", one.status),
         provider=payout_words.transfer(row.provider_state), alarm=payout_words.alarm(row.alarm),
-        needed=withdrawals.approvals_needed(visit.account, row),
+        needed=withdrawals.approvals_needed(visit.account, row), may_reject=withdrawals.may_reject(row),
         is_mine=visit.actor in {one.actor for one in found["approvals"]},
         record_words=record_in_words(found["record"]), moves=_MOVES, buckets=BUCKETS, steps=_STEPS, by=_actor,
         short=short,
