@@ -6,14 +6,16 @@ import hashlib
 import hmac
 import json
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from domain import commissions, members, orders, outbox, refunds, rules, scenes, webhooks
 from domain.errors import Invalid, NotFound
+from domain.models import Outbox
 from domain.orders import Buyer, PaidLine, PaidOrder
 from domain.refunds import Refunding
 from domain.rules import Terms
@@ -206,6 +208,45 @@ def test_one_dead_address_does_not_hold_up_another(
     send(process)
     assert len(events_of(listener)) == 2
     assert len([row for row in shop.rows("pending") if row.topic == outbox.WEBHOOK]) == 2
+
+
+def _damage_payload(session: Any, shop: Shop, bad: int) -> None:
+    session.execute(update(Outbox).where(Outbox.id == bad).values(payload="not json"))
+
+
+def _ask_for_what_is_gone(session: Any, shop: Shop, bad: int) -> None:
+    payload = {"event": "withdrawal.paid", "webhook": 1, "withdrawal": 999_999, "at": ""}
+    session.execute(update(Outbox).where(Outbox.id == bad).values(payload=json.dumps(payload)))
+
+
+def _lose_the_account(session: Any, shop: Shop, bad: int) -> None:
+    session.execute(update(Outbox).where(Outbox.id == bad).values(account_id=999_999))
+
+
+def _lose_its_secret(session: Any, shop: Shop, bad: int) -> None:
+    """An address whose secret was sealed by another key."""
+    now = shop.context.clock.now()
+    row, _ = webhooks.add(session, shop.context.keyring, shop.account.id, url="http://x/", now=now)
+    row.secret = b"of another key" * 4
+    session.flush()
+    payload = {"event": "member.bound", "webhook": row.id}
+    session.execute(update(Outbox).where(Outbox.id == bad).values(payload=json.dumps(payload)))
+
+
+@pytest.mark.parametrize(
+    "spoil", [_damage_payload, _ask_for_what_is_gone, _lose_the_account, _lose_its_secret]
+)
+def test_one_event_that_cannot_be_told_stops_no_other(
+    shop: Shop, process: Process, listener: Listener, spoil: Callable[[Any, Shop, int], None]
+) -> None:
+    listen(shop, listener.url)
+    sell(shop)
+    bad = min(row.id for row in shop.rows("pending") if row.topic == outbox.WEBHOOK)
+    shop.database.transact(lambda session: spoil(session, shop, bad))
+    send(process)
+    assert len(events_of(listener)) == 1
+    [left] = [row for row in shop.rows("pending") if row.topic == outbox.WEBHOOK]
+    assert (left.id, left.attempts) == (bad, 1)
 
 
 def test_private_address_is_refused_unless_the_operator_allows_it(listener: Listener) -> None:
