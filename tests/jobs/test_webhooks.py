@@ -6,7 +6,10 @@ import hashlib
 import hmac
 import json
 import socket
+import threading
+import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -263,6 +266,40 @@ def test_private_address_is_refused_unless_the_operator_allows_it(listener: List
 )  # fmt: skip
 def test_address_that_only_this_server_can_reach_is_private(address: str) -> None:
     assert not outside._is_public(address)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 200 OK\r\nX: ",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\n\r\n",
+    ],
+)
+def test_an_answer_that_never_ends_holds_nobody_up_for_long(
+    monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    """Each byte begins a socket's time-out anew: a shop could keep one of our senders for hours."""
+    monkeypatch.setattr(outside, "TOTAL_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        dripped: list[int] = []
+
+        def drip() -> None:
+            line, _ = server.accept()
+            with line, suppress(OSError):
+                line.sendall(said)
+                for _ in range(100):  # five seconds, then it ends after all
+                    time.sleep(0.05)
+                    line.sendall(b"x")
+                    dripped.append(1)
+
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        with pytest.raises(outside.Unreachable):
+            outside.get(url, most_bytes=1000, private=True)
+        dripping.join()
+    assert len(dripped) < 100  # it was hung up on
 
 
 def test_redirect_is_not_followed(listener: Listener) -> None:
