@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from domain import followers, members, tags
@@ -110,7 +111,8 @@ def test_who_leaves_while_wechat_is_asked_about_them_stays_erased(
     assert result(shop)["state"] == followers.DONE
     gone = member(shop, openid)
     assert (gone.following, gone.remark) == (False, None)
-    assert shop.database.read(lambda s: followers.tags_of(s, gone.id)) == []
+    tagged = select(MemberTag).where(MemberTag.member_id == gone.id)
+    assert shop.database.read(lambda s: list(s.scalars(tagged))) == []
 
 
 @pytest.mark.parametrize("ends", [True, False])
