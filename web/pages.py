@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from datetime import datetime
+from decimal import Decimal
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
@@ -103,7 +104,7 @@ def register(app: Flask, context: Context) -> None:
     )  # its check of every request, which `protect` does where pages are
     app.register_blueprint(blueprint)
     app.jinja_env.filters.update(
-        yuan=yuan, percent=percent, minute=minute, day=day, thousands=thousands
+        yuan=grouped, typed_yuan=yuan, percent=percent, minute=minute, day=day, thousands=thousands
     )
     app.jinja_env.globals.update(t=t, lang=language, static_url=static_url)
 
@@ -219,6 +220,11 @@ def day(at: datetime | None) -> str:
 def thousands(number: int) -> str:
     """1234567 as 1,234,567."""
     return f"{number:,}"
+
+
+def grouped(amount_fen: int) -> str:
+    """An amount to read on a page: grouped(-123456789) == '-1,234,567.89'. Fields, chat and CSV have `yuan`."""
+    return f"{Decimal(amount_fen) / 100:,.2f}"
 
 
 def static_url(name: str) -> str:
