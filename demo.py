@@ -155,9 +155,7 @@ def processes(place: Place, last: launch.Process) -> tuple[list[launch.Process],
     environ = place.environ()
     first, environ = launch.with_redis(load_settings(environ), environ)
     release, *others = launch.procfile()
-    release = replace(
-        release, quiet=True
-    )  # its setup code is for installations whose owner is not seeded
+    release = replace(release, quiet=True)  # its setup code is for owners who are not seeded
     simulator = launch.Process(
         "simulator",
         [
