@@ -204,7 +204,7 @@ def test_a_single_person_who_has_left_keeps_the_campaign_from_nothing(caster: Br
     caster.run()
     assert caster.row(campaign).state == "done"
     assert caster.results(campaign).failed == 1
-    _adds_up(caster.results(campaign))
+    adds_up(caster.results(campaign))
 
 
 @pytest.mark.parametrize(
@@ -332,7 +332,7 @@ def test_who_says_no_while_a_quota_holds_it_up_is_not_sent_it(
     caster.run()
     assert caster.received() == {"1": 6}
     assert caster.results(campaign).skipped == 2
-    _adds_up(caster.results(campaign))
+    adds_up(caster.results(campaign))
 
 
 def test_a_busy_platform_is_tried_again(caster: Broadcaster) -> None:
