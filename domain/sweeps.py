@@ -17,4 +17,4 @@ _OPEN = Sql(
 def place(session: Session, account_id: int, task: str) -> Sweep:
     """The place of this walk, locked: whoever else walks waits, and goes on from where this transaction stops."""
     _OPEN(session, account_id, task)
-    return session.get_one(Sweep, (account_id, task), with_for_update=True, populate_existing=True)
+    return session.get_one(Sweep, (account_id, task), with_for_update=True)

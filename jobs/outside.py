@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-import urllib3
 from certifi import where
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 CONNECT_SECONDS: Final = 3.0
 READ_SECONDS: Final = 8.0
+WHOLE_SECONDS: Final = 20.0
+"""A call with its answer: much less than the lease of the row behind it."""
 _READ_BYTES: Final = 1024
 
 
@@ -68,17 +73,35 @@ def _asked(
     parts = urlsplit(url)
     address = _resolve(parts, private)
     began = time.monotonic()
-    with _pool(parts, address) as pool:
-        try:
-            answer = pool.urlopen(
-                method, f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}", body=body,
-                headers={**headers, "Host": parts.netloc}, redirect=False, retries=False, preload_content=False,
-            )  # fmt: skip
-            content: bytes = answer.read(read_bytes)
-            answer.close()
-        except HTTPError as error:
-            raise Unreachable(type(error).__name__) from error
+    connection, late = _connection(parts, address), threading.Event()
+    watch = threading.Timer(WHOLE_SECONDS, _hang_up, (connection, late))
+    watch.start()
+    try:
+        connection.connect()
+        connection.timeout = READ_SECONDS
+        connection.request(
+            method, f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}", body=body,
+            headers={**headers, "Host": parts.netloc}, preload_content=False,
+        )  # fmt: skip
+        answer = connection.getresponse()
+        # As it came: what a few bytes unpack to has no bound.
+        content = answer.read(read_bytes, decode_content=False)
+    except (HTTPError, HTTPException, OSError) as error:
+        raise Unreachable(type(error).__name__) from error
+    finally:
+        watch.cancel()
+        connection.close()
+    if late.is_set():
+        raise Unreachable("the answer took too long")
     return answer.status, content, round((time.monotonic() - began) * 1000)
+
+
+def _hang_up(connection: HTTPConnection, late: threading.Event) -> None:
+    """End a call whose answer comes drop by drop: time-outs begin anew with every drop."""
+    late.set()
+    with suppress(OSError):
+        if connection.sock is not None:
+            connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 def _resolve(parts: SplitResult, private: bool) -> str:
@@ -94,19 +117,21 @@ def _resolve(parts: SplitResult, private: bool) -> str:
 
 def _is_public(address: str) -> bool:
     one = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(one, "ipv4_mapped", None)
-    return (mapped or one).is_global and not one.is_multicast
+    if isinstance(one, ipaddress.IPv6Address):
+        if one.ipv4_mapped is None and (one.is_reserved or one.is_site_local):
+            return False  # NAT64 and its like, behind which is any IPv4 address
+        one = one.ipv4_mapped or one.sixtofour or one
+    return one.is_global and not one.is_multicast
 
 
 def _port(parts: SplitResult) -> int:
     return parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def _pool(parts: SplitResult, address: str) -> urllib3.HTTPConnectionPool:
-    timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
+def _connection(parts: SplitResult, address: str) -> HTTPConnection:
     if parts.scheme == "http":
-        return urllib3.HTTPConnectionPool(address, _port(parts), timeout=timeout, maxsize=1)
-    return urllib3.HTTPSConnectionPool(
-        address, _port(parts), timeout=timeout, maxsize=1, cert_reqs="CERT_REQUIRED", ca_certs=where(),
+        return HTTPConnection(address, _port(parts), timeout=CONNECT_SECONDS)
+    return HTTPSConnection(
+        address, _port(parts), timeout=CONNECT_SECONDS, cert_reqs="CERT_REQUIRED", ca_certs=where(),
         server_hostname=parts.hostname, assert_hostname=parts.hostname,
     )  # fmt: skip
