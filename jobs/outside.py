@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from certifi import where
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -80,13 +80,12 @@ def _asked(
         connection.connect()
         connection.timeout = READ_SECONDS
         connection.request(
-            method, f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}", body=body,
-            headers={**headers, "Host": parts.netloc}, preload_content=False,
+            method, _target(parts), body=body, headers={**headers, "Host": parts.netloc}, preload_content=False
         )  # fmt: skip
         answer = connection.getresponse()
         # As it came: what a few bytes unpack to has no bound.
         content = answer.read(read_bytes, decode_content=False)
-    except (HTTPError, HTTPException, OSError) as error:
+    except (HTTPError, HTTPException, OSError, UnicodeError) as error:
         raise Unreachable(type(error).__name__) from error
     finally:
         watch.cancel()
@@ -94,6 +93,12 @@ def _asked(
     if late.is_set():
         raise Unreachable("the answer took too long")
     return answer.status, content, round((time.monotonic() - began) * 1000)
+
+
+def _target(parts: SplitResult) -> str:
+    """Path and query; letters that cannot stand there are percent-encoded."""
+    query = f"?{parts.query}" if parts.query else ""
+    return quote((parts.path or "/") + query, safe="%!$&'()*+,/:;=?@[]~")
 
 
 def _hang_up(connection: HTTPConnection, late: threading.Event) -> None:

@@ -232,6 +232,12 @@ def test_address_of_the_internet_is_public(address: str) -> None:
     assert outside._is_public(address)
 
 
+def test_letters_of_an_address_are_encoded(listener: Listener) -> None:
+    url = listener.url.replace("/alarm", "/回 调%41?é=1&b=[2]")
+    assert outside.post(url, b"{}", {}, private=True).status == 200
+    assert listener.paths == ["/%E5%9B%9E%20%E8%B0%83%41?%C3%A9=1&b=[2]"]
+
+
 def test_redirect_is_not_followed(listener: Listener) -> None:
     listener.redirect_to = "/elsewhere"
     assert outside.post(listener.url, b"{}", {}, private=True).status == 302
@@ -243,6 +249,8 @@ def test_redirect_is_not_followed(listener: Listener) -> None:
     [
         ("ftp://shop.example/", ()),
         ("https:///nothing", ()),
+        ("https://[shop.example/", ()),
+        ("https://shop.example:99999/", ()),
         ("https://user@shop.example/", ()),
         ("https://shop.example/", ("member.unheard",)),
     ],
