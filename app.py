@@ -10,14 +10,18 @@ import bot.view
 import jobs.cli
 import logs
 import web.api
-import web.cli
+import web.cli_accounts
+import web.cli_books
 import web.cli_campaigns
 import web.cli_chat
 import web.cli_codes
 import web.cli_data
-import web.cli_notices  # adds to the groups of web.cli
+import web.cli_notices
+import web.cli_payouts
 import web.cli_promotion
 import web.cli_quota
+import web.cli_rules
+import web.cli_server
 import web.cli_tree
 import web.cli_webhooks
 import web.console
@@ -27,7 +31,6 @@ import web.h5
 import web.ops
 import web.pages
 import web.pay
-import web.payout_cli
 from config import ConfigError, Settings, load_settings
 from context import Context, open_context
 
@@ -38,17 +41,20 @@ BLUEPRINTS = (
     web.pay.blueprint,
 )
 COMMANDS = (
-    *web.cli.COMMANDS,
-    *web.cli_chat.COMMANDS,
+    *web.cli_accounts.COMMANDS,
+    *web.cli_books.COMMANDS,
     *web.cli_campaigns.COMMANDS,
+    *web.cli_chat.COMMANDS,
     *web.cli_codes.COMMANDS,
     *web.cli_data.COMMANDS,
+    *web.cli_notices.COMMANDS,
+    *web.cli_payouts.COMMANDS,
     *web.cli_promotion.COMMANDS,
     *web.cli_quota.COMMANDS,
+    *web.cli_rules.COMMANDS,
+    *web.cli_server.COMMANDS,
     *web.cli_tree.COMMANDS,
-    web.cli_webhooks.webhook,
-    web.payout_cli.merchant,
-    web.payout_cli.withdrawal,
+    *web.cli_webhooks.COMMANDS,
     bot.cli.spool_commands,
     jobs.cli.reconcile_command,
 )

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from bench.seed import ACCRUALS, SETTLEMENTS, Place, figures, insert_orders, quick_connection
 from domain import reports
+from domain.china import day_of
 from domain.db import Database
 from tests.support.mariadb import MariaDB
 
@@ -46,7 +47,7 @@ def fill(
     try:
         for metric in reports.METRICS:
             for period in reports.PERIODS:
-                starts_on = reports.start_of(period, reports.day_of(now))
+                starts_on = reports.start_of(period, day_of(now))
                 reports.make_board(database, place.account.id, metric, period, starts_on, now)
     finally:
         database.dispose()

@@ -22,6 +22,7 @@ from domain.campaigns.batches import MassResult
 from domain.codes import Answering
 from domain.db import is_key
 from domain.members import Touch
+from domain.welcomes import Welcome
 
 UNKNOWN: Final = Counter("banyan_pushes_unknown", "Pushes of a kind that nothing here answers")
 
@@ -48,6 +49,10 @@ def on_subscribe(visit: Visit) -> Answer:
         visit.words, visit.account, visit.keywords.welcome, _of_code(visit, touch),
         referrer=touch.referrer, refused=touch.refused, is_back=not (touch.is_new or touch.repeated),
     )  # fmt: skip
+    return _say(visit, welcome)
+
+
+def _say(visit: Visit, welcome: Welcome) -> Answer:
     if welcome.picture is not None:
         return Picture(welcome.picture)
     return welcome.lead if welcome.rule is None else saying.say(visit, welcome.rule, welcome.lead)
@@ -72,10 +77,9 @@ def on_scan(visit: Visit) -> Answer:
 
     touch = visit.transact(work)
     said = _of_code(visit, touch)
-    if said.media_id is not None:
-        return Picture(said.media_id)
-    if said.reply is not None:
-        return said.reply
+    own = welcomes.of_code(said)
+    if own is not None:
+        return _say(visit, own)
     lead = ""
     if touch.referrer is not None:
         lead = visit.words("scan.bound", referrer=touch.referrer)

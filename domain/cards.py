@@ -14,9 +14,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from domain import notices
+from domain.china import CHINA
 from domain.models import NoticeTemplate
 from domain.money import yuan
-from domain.texts import CHINA, EN, ZH_CN, Words
+from domain.texts import EN, ZH_CN, Words
 
 _WITHDRAWAL_FIELDS: Final = {
     "thing1": "occasion", "amount2": "amount", "phrase3": "status", "time4": "time",

@@ -17,9 +17,10 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from domain import events
+from domain.china import bounds, day_of
 from domain.db import Database
 from domain.models import Code, CodeDay, Event, Member, Order, Poster, Refund
-from domain.reports import bounds, day_of, due_days
+from domain.reports import due_days
 
 CODE: Final = "code"
 TEMPLATE: Final = "template"

@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVarTuple
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import Select, and_, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from domain import audit, outbox, products, scenes
+from domain import audit, outbox, products, scenes, uploads
 from domain.accounts import Settings
 from domain.bindings import Found
+from domain.bodies import IMAGE, MediaBody
 from domain.db import Sql, changed, from_db, is_duplicate, to_db
 from domain.errors import Conflict, Invalid, NotFound
 from domain.models import (
@@ -28,6 +29,8 @@ from domain.models import (
     QrTicket,
     Scene,
 )
+
+Ts = TypeVarTuple("Ts")
 
 NAME_LENGTH: Final = 60
 REPLY_LENGTH: Final = 600
@@ -65,12 +68,14 @@ def add(
     name: str,
     sku: str | None = None,
     reply: str | None = None,
+    media: int | None = None,
     media_id: str | None = None,
     tag: str | None = None,
     now: datetime,
 ) -> Card:
-    """A channel code, or with a `sku` a product's code in one place. WeChat is asked for its ticket by a job. Raises
-    `Invalid`, `NotFound` for an unknown product, `Conflict` for a name in use."""
+    """A channel code, or with a `sku` a product's code in one place. The answer is a text (`reply`), a picture of
+    domain/uploads (`media`), or one that WeChat keeps in its library by another way than ours (`media_id`). WeChat is
+    asked for its ticket by a job. Raises `Invalid`, `NotFound` for an unknown product, `Conflict` for a name in use."""
     name = _checked("name", name, NAME_LENGTH) or ""
     if sku is None:
         scene = scenes.of_channel(session, account_id, name, now)
@@ -80,7 +85,7 @@ def add(
     if session.get(Code, scene.id) is not None:
         raise Conflict("there is a code of this name", name=name, scene=scene.code)
     row = Code(scene_id=scene.id, account_id=account_id, name=name, created_at=now)
-    _say(row, reply, media_id, tag)
+    _say(session, row, reply, media, media_id, tag)
     try:
         with session.begin_nested():
             session.add(row)
@@ -98,6 +103,7 @@ def change(
     scene_code: str,
     *,
     reply: str | None,
+    media: int | None,
     media_id: str | None,
     tag: str | None,
     name: str | None = None,
@@ -106,7 +112,7 @@ def change(
     Raises `Invalid`, `NotFound`."""
     row = get(session, account_id, scene_code).code
     row.name = _checked("name", name, NAME_LENGTH) or row.name
-    _say(row, reply, media_id, tag)
+    _say(session, row, reply, media, media_id, tag)
     session.flush()
     return row
 
@@ -118,13 +124,18 @@ def archive(session: Session, account_id: int, scene_code: str, now: datetime) -
     session.flush()
 
 
-def _say(row: Code, reply: str | None, media_id: str | None, tag: str | None) -> None:
+def _say(
+    session: Session, row: Code, reply: str | None, media: int | None, media_id: str | None, tag: str | None
+) -> None:  # fmt: skip
     row.reply = _checked("reply", reply, REPLY_LENGTH)
     row.media_id = _checked("media_id", media_id, MEDIA_LENGTH)
     row.tag = _checked("tag", tag, TAG_LENGTH)
     if row.media_id is not None and not (row.media_id.isascii() and row.media_id.isprintable()):
         raise Invalid("a media id is ASCII", media_id=row.media_id)
-    if row.reply is not None and row.media_id is not None:
+    if media is not None:
+        uploads.check_present(session, row.account_id, [MediaBody(IMAGE, media)])
+    row.media = media
+    if sum(each is not None for each in (row.reply, row.media, row.media_id)) > 1:
         raise Invalid("WeChat takes one message as the answer: a text or a picture, not both")
 
 
@@ -149,20 +160,26 @@ def page(
     session: Session, account_id: int, *, after_scene: int = 0, limit: int = 50, archived: bool = False
 ) -> list[Card]:  # fmt: skip
     """Codes in the order they were made; keyset page after a scene's id. Two statements, however many codes."""
-    query = (
-        select(Code, Scene)
-        .join(Scene, Scene.id == Code.scene_id)
-        .where(Code.account_id == account_id, Code.scene_id > after_scene)
-        .order_by(Code.scene_id)
-        .limit(limit)
-    )
-    if not archived:
-        query = query.where(Code.archived_at.is_(None))
-    found = session.execute(query).all()
+    query = _listed(select(Code, Scene), account_id, archived)
+    found = session.execute(query.where(Code.scene_id > after_scene).limit(limit)).all()
     if not found:
         return []
     newest = newest_tickets(session, [scene.id for _, scene in found])
     return [Card(code, scene, newest.get(scene.id)) for code, scene in found]
+
+
+def names(
+    session: Session, account_id: int, *, limit: int, archived: bool = False
+) -> list[tuple[str, str]]:
+    """(scene, name) of codes in the order they were made, to choose one of."""
+    query = _listed(select(Scene.code, Code.name), account_id, archived)
+    return [(scene_code, name) for scene_code, name in session.execute(query.limit(limit))]
+
+
+def _listed(chosen: Select[*Ts], account_id: int, archived: bool) -> Select[*Ts]:
+    query = chosen.join_from(Code, Scene, Scene.id == Code.scene_id)
+    query = query.where(Code.account_id == account_id).order_by(Code.scene_id)
+    return query if archived else query.where(Code.archived_at.is_(None))
 
 
 def newest_tickets(session: Session, scene_ids: Sequence[int]) -> dict[int, QrTicket]:
@@ -183,11 +200,12 @@ class Answering:
     """What the merchant wants said to who scanned a code, and the product it is about."""
 
     reply: str | None
+    media: int | None
     media_id: str | None
     product: Product | None
 
 
-NOTHING: Final = Answering(None, None, None)
+NOTHING: Final = Answering(None, None, None, None)
 """Of somebody who came without a code, or by a promoter's own."""
 
 
@@ -198,8 +216,8 @@ def answering(session: Session, account_id: int, found: Found) -> Answering:
     row = session.get(Code, found.scene_id)
     product = products.find(session, account_id, found.sku) if found.sku is not None else None
     if row is None:
-        return Answering(None, None, product)
-    return Answering(row.reply, row.media_id, product)
+        return Answering(None, None, None, product)
+    return Answering(row.reply, row.media, row.media_id, product)
 
 
 # --- tickets --------------------------------------------------------------------------------------------------------
@@ -323,13 +341,3 @@ def is_permanent(session: Session, scene_id: int) -> bool:
     """Whether a permanent code was given to this scene."""
     query = select(PermanentGrant.number).where(PermanentGrant.scene_id == scene_id)
     return session.scalar(query) is not None
-
-
-def grants(
-    session: Session, account_id: int, *, after: int = 0, limit: int = 100
-) -> Sequence[PermanentGrant]:
-    """The given ones by number; keyset page after a number."""
-    query = select(PermanentGrant).where(
-        PermanentGrant.account_id == account_id, PermanentGrant.number > after
-    )
-    return session.scalars(query.order_by(PermanentGrant.number).limit(limit)).all()

@@ -59,9 +59,3 @@ def is_missing(session: Session, account: OpenAccount, member_id: int, words: Wo
     if not account.settings.consent_required:
         return False
     return find(session, member_id, text_of(account, words)) is None
-
-
-def of_member(session: Session, member_id: int) -> list[Consent]:
-    """Everything a member agreed to, newest first."""
-    query = select(Consent).where(Consent.member_id == member_id).order_by(Consent.id.desc())
-    return list(session.scalars(query))

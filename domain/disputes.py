@@ -243,17 +243,10 @@ def latest_of(session: Session, member_id: int) -> Dispute | None:
 
 
 def of_account(
-    session: Session,
-    account_id: int,
-    *,
-    state: str = OPEN,
-    before_id: int | None = None,
-    limit: int = 50,
+    session: Session, account_id: int, *, state: str = OPEN, limit: int = 50
 ) -> list[Dispute]:
-    """Disputes of an account in one state, newest first; keyset page before `before_id`."""
+    """The newest disputes of an account in one state, newest first."""
     query = select(Dispute).where(Dispute.account_id == account_id, Dispute.state == state)
-    if before_id is not None:
-        query = query.where(Dispute.id < before_id)
     return list(session.scalars(query.order_by(Dispute.id.desc()).limit(limit)))
 
 

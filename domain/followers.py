@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from domain import members
+from domain.china import day_of
 from domain.db import Sql, changed, is_key, to_db
 from domain.errors import Invalid, NotFound
 from domain.members import CLOCK_SKEW_SECONDS, CODE_LENGTH
-from domain.models import FollowerSync, MemberTag
+from domain.models import FollowerSync
 from domain.secrets import random_code
 
 LIST: Final = "list"
@@ -300,14 +301,6 @@ def step_profiles(session: Session, sync_id: int, last_id: int | None, asked: in
 # --- figures --------------------------------------------------------------------------------------------------------
 
 
-def tags_of(session: Session, member_id: int) -> list[int]:
-    """The tags of a member, as WeChat has them or will have them."""
-    query = select(MemberTag.tag_id).where(
-        MemberTag.member_id == member_id, MemberTag.state.in_(("set", "add"))
-    )
-    return list(session.scalars(query.order_by(MemberTag.tag_id)))
-
-
 def check_remark(remark: str) -> str:
     """The remark as WeChat takes it: fewer than 30 bytes. Raises `Invalid`."""
     kept = " ".join(remark.split())
@@ -319,7 +312,6 @@ def check_remark(remark: str) -> str:
 def nightly(session: Session, account_id: int, now: datetime) -> FollowerSync | None:
     """Begin the night's sync unless one began today (Beijing's): called often, does something once."""
     last = latest(session, account_id)
-    day = (now.astimezone(UTC).timestamp() + 8 * 3600) // 86_400
-    if last is not None and (last.started_at.timestamp() + 8 * 3600) // 86_400 >= day:
+    if last is not None and day_of(last.started_at) >= day_of(now):
         return None
     return begin(session, account_id, actor="clock", now=now)

@@ -10,9 +10,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from domain import reports, tasks, withdrawals
+from domain.china import bounds, day_of
 from domain.db import Database, Sql, to_db
-from domain.models import AccountDay, Daily, Outbox
-from domain.reports import bounds, day_of
+from domain.models import AccountDay, Daily
 
 SPANS: Final = (7, 30, 90)
 LATE: Final = timedelta(hours=1)
@@ -96,8 +96,6 @@ class Glance:
     counted_at: datetime | None
     frozen_fen: int
     open_withdrawals: dict[str, tuple[int, int]]
-    waiting_messages: int
-    dead_messages: int
     proof: Proof
 
     def total(self, name: str) -> int:
@@ -119,7 +117,7 @@ def look(session: Session, account_id: int, span: int, now: datetime) -> Glance:
     return Glance(
         days, 0 if last is None else last.following, None if last is None else last.counted_at,
         _frozen(session, account_id), withdrawals.open_sums(session, account_id),
-        _messages(session, account_id, "pending"), _messages(session, account_id, "dead"), last_proof(session),
+        last_proof(session),
     )  # fmt: skip
 
 
@@ -148,15 +146,6 @@ def _frozen(session: Session, account_id: int) -> int:
         Daily.account_id == account_id, Daily.member_id == 0, Daily.level == 0
     )
     return int(session.scalar(query) or 0)
-
-
-SHOWN: Final = 1000
-"""Waiting messages are counted as far as this."""
-
-
-def _messages(session: Session, account_id: int, state: str) -> int:
-    some = select(Outbox.id).where(Outbox.state == state, Outbox.account_id == account_id)
-    return session.scalar(select(func.count()).select_from(some.limit(SHOWN).subquery())) or 0
 
 
 def last_proof(session: Session) -> Proof:

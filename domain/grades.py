@@ -19,6 +19,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from domain import audit, notices, sweeps
+from domain.china import begin_of, day_of, month_of
 from domain.db import Sql, changed, to_db, to_json
 from domain.errors import Conflict, Invalid, NotFound
 from domain.models import Grade, GradeHistory, Member
@@ -26,8 +27,6 @@ from domain.models import Grade, GradeHistory, Member
 NEVER: Final = "never"
 MONTHLY: Final = "monthly"
 TASK: Final = "grades"
-CHINA: Final = timedelta(hours=8)
-"""A month is Beijing's; there is no daylight saving time to mind."""
 
 _CODE = re.compile(r"[a-z0-9_-]{1,32}")
 
@@ -293,7 +292,7 @@ class _Months:
 
     def __init__(self, session: Session, ids: Sequence[int], month: int, now: datetime) -> None:
         self._month = month
-        self._last = month_of(_first_of_month(now) - timedelta(days=1))
+        self._last = month_of(begin_of(day_of(now).replace(day=1)) - timedelta(days=1))
         self._marks: dict[int, dict[int, Totals]] = {}
         self._new: list[tuple[int, ...]] = []
         for row in _MARKS.among(session, (self._last,), ids):
@@ -322,15 +321,6 @@ class _Months:
         _MARK.many(session, self._new)
         if self._new:
             _FORGET.among(session, (self._last,), ids)
-
-
-def _first_of_month(now: datetime) -> datetime:
-    return (now + CHINA).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-
-
-def month_of(at: datetime) -> int:
-    """Beijing's month of an instant as a number: 202603."""
-    return int((at + CHINA).strftime("%Y%m"))
 
 
 def totals_of(session: Session, member_ids: Sequence[int]) -> dict[int, Totals]:

@@ -261,7 +261,7 @@ def _tell(
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
-def open_of(session: Session, account_id: int, *, after_id: int = 0, limit: int = 50) -> list[Hold]:
+def open_of(session: Session, account_id: int, after_id: int = 0, limit: int = 50) -> list[Hold]:
     """Open holds of the account, oldest first; keyset page after `after_id`."""
     query = select(Hold).where(
         Hold.account_id == account_id, Hold.outcome == OPEN, Hold.id > after_id
@@ -298,9 +298,3 @@ def of_signal(session: Session, signal_id: int, limit: int = 50) -> list[tuple[H
         .where(Hold.signal_id == signal_id)
     )
     return [(one, row) for one, row in session.execute(query.order_by(Hold.id).limit(limit))]
-
-
-def history_of(session: Session, commission_id: int) -> list[Hold]:
-    """Every hold of a commission, oldest first."""
-    query = select(Hold).where(Hold.commission_id == commission_id).order_by(Hold.id)
-    return list(session.scalars(query))

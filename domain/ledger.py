@@ -96,15 +96,6 @@ def fold_into_balances(session: Session, entries: Sequence[Entry]) -> None:
     _UPSERT.many(session, [(member_id, *sums[member_id]) for member_id in sorted(sums)])
 
 
-def bucket_name(bucket: str, member_id: int, account_id: int) -> str:
-    """The full name of a posting's side: member/12/frozen, merchant/1/commission."""
-    return (
-        f"member/{member_id}/{bucket}"
-        if bucket in MEMBER_BUCKETS
-        else f"merchant/{account_id}/{bucket}"
-    )
-
-
 def statement(
     session: Session, member_id: int, *, before_id: int | None = None, limit: int = 50
 ) -> list[Posting]:

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from domain import notices, outbox
 from domain.accounts import Settings
+from domain.china import CHINA
 from domain.outbox import Claimed, Message
 from domain.secrets import short_digest
-from domain.texts import CHINA
 
 DIGEST: Final = "digest"
 FRIENDS: Final = "friends"

@@ -18,13 +18,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from domain import audit
+from domain.china import bounds
 from domain.db import Sql, changed, is_duplicate, to_db, to_json
 from domain.errors import Conflict, Invalid, NotFound
 from domain.menu import default_menu
 from domain.models import MenuVersion
 from domain.replies import KeywordTable
 from domain.spoken import COMMAND_OF
-from domain.texts import CHINA, Words
+from domain.texts import Words
 
 LARGEST_BYTES: Final = 60_000
 """A `Text` of the database; WeChat's own limits are far below it."""
@@ -136,13 +137,9 @@ def menu_of(row: MenuVersion | None, pages: str = "") -> Menu:
     return usual(pages) if row is None else parse(json.loads(row.menu))
 
 
-def history(
-    session: Session, account_id: int, *, before: int | None = None, limit: int = 20
-) -> list[MenuVersion]:
+def history(session: Session, account_id: int, limit: int = 20) -> list[MenuVersion]:
     """Versions, newest first: who saved them when, and who pushed them when."""
     query = select(MenuVersion).where(MenuVersion.account_id == account_id)
-    if before is not None:
-        query = query.where(MenuVersion.version < before)
     return list(session.scalars(query.order_by(MenuVersion.version.desc()).limit(limit)))
 
 
@@ -367,7 +364,7 @@ def taps(session: Session, account_id: int, first: date, last: date) -> list[Tap
     found = []
     for number in range(days):
         day = first + timedelta(days=number)
-        begin = datetime(day.year, day.month, day.day, tzinfo=CHINA)
-        rows = _TAPS(session, account_id, to_db(begin), to_db(begin + timedelta(days=1)))
+        since, until = bounds(day)
+        rows = _TAPS(session, account_id, to_db(since), to_db(until))
         found += [Taps(day, row.kind, row.detail or "", row.taps, row.people) for row in rows]
     return sorted(found, key=lambda each: (each.day, -each.taps, each.key))

@@ -223,11 +223,7 @@ def step(session: Session, move_id: int, now: datetime, limit: int = CHUNK) -> M
     return move
 
 
-def of_account(
-    session: Session, account_id: int, *, before_id: int | None = None, limit: int = 50
-) -> list[Move]:
-    """Moves of an account, newest first; keyset page before `before_id`."""
-    query = select(Move).where(Move.account_id == account_id).order_by(Move.id.desc()).limit(limit)
-    if before_id is not None:
-        query = query.where(Move.id < before_id)
-    return list(session.scalars(query))
+def of_account(session: Session, account_id: int, limit: int = 50) -> list[Move]:
+    """The newest moves of an account, newest first."""
+    query = select(Move).where(Move.account_id == account_id)
+    return list(session.scalars(query.order_by(Move.id.desc()).limit(limit)))

@@ -264,66 +264,6 @@ def not_shown(session: Session, row: Outbox, now: datetime) -> None:
 
 # --- what became of them --------------------------------------------------------------------------------------------
 
-FORGOTTEN: Final = "forgotten"
-
-
-@dataclass(frozen=True, slots=True)
-class Fate:
-    """What became of a notice: by which channel, and how (`delivered`, `sent`, `waiting` in the inbox, `read` there,
-    `muted`, `left`, `pending`, `dead`, …); `error` is what the channels before said. Messages are forgotten after 30
-    days. `merged`: told together with others."""
-
-    notice_key: str
-    channel: str | None
-    outcome: str
-    error: str | None
-    merged: bool
-
-
-def fates_of(session: Session, told: Sequence[Notice]) -> list[Fate]:
-    """What became of these notices, in their order."""
-    rows = _messages(session, [f"notice-{each.notice_key}" for each in told])
-    carriers = {row.carried_by for row in rows.values() if row.carried_by}
-    while missing := carriers - set(rows):
-        found = _messages(session, sorted(missing))
-        rows |= found
-        carriers = {row.carried_by for row in found.values() if row.carried_by}
-    return [_fate(each, rows) for each in told]
-
-
-def _messages(session: Session, keys: Sequence[str]) -> dict[str, Outbox]:
-    found = session.scalars(select(Outbox).where(Outbox.dedupe_key.in_(keys)))
-    return {row.dedupe_key: row for row in found}
-
-
-def _fate(told: Notice, rows: Mapping[str, Outbox]) -> Fate:
-    key: str | None = f"notice-{told.notice_key}"
-    row: Outbox | None = None
-    merged = False
-    errors: list[str] = []
-    while key is not None:
-        row = rows.get(key)
-        if row is None:
-            break
-        merged = merged or row.delivery == outbox.MERGED
-        errors += [row.last_error] if row.last_error else []
-        key = row.carried_by
-    if row is None:
-        outcome = FORGOTTEN
-    elif row.state == "done":
-        outcome = row.delivery or "sent"
-    else:
-        outcome = row.state
-    if told.waiting_at is not None:
-        outcome = "waiting" if told.read_at is None else "read"
-    return Fate(
-        told.notice_key,
-        None if row is None else row.channel,
-        outcome,
-        "; ".join(errors) or None,
-        merged,
-    )
-
 
 # --- templates ------------------------------------------------------------------------------------------------------
 

@@ -416,11 +416,6 @@ def list_rows(
     return list(session.scalars(query))
 
 
-def oldest_due(session: Session) -> datetime | None:
-    """The due instant of the oldest row that still waits: its age is the outbox's health."""
-    return session.scalar(select(func.min(Outbox.next_at)).where(Outbox.state == "pending"))
-
-
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """Rows of one topic and state that are not done; `oldest_seconds`: how long the oldest has been due, at least 0."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +25,7 @@ BUILT_IN: Final = 0
 """The number of our own design, which is shown while an account has no active template of that purpose."""
 MOST_ACTIVE: Final = 8
 MOST_PICTURES: Final = 60
+WEIGHTS: Final = range(1, 101)
 NAME_LENGTH: Final = 60
 
 
@@ -114,6 +116,22 @@ def activate(session: Session, account_id: int, template_id: int) -> None:
     session.flush()
 
 
+def weigh(session: Session, account_id: int, template_id: int, weight: int) -> PosterTemplate:
+    """Show a template to more members or to fewer: of two active ones with the weights 3 and 1, to three of four.
+    Members go only to one that weighs more than before, or from one that weighs less. Raises `Invalid`, `NotFound`."""
+    row = get(session, account_id, template_id)
+    if weight not in WEIGHTS:
+        raise Invalid(f"a weight is 1 to {WEIGHTS[-1]}", weight=weight)
+    row.weight = weight
+    session.flush()
+    return row
+
+
+def share_bps(row: PosterTemplate, among: Sequence[PosterTemplate]) -> int:
+    """How many of the members see this one of the active templates, in basis points."""
+    return row.weight * 10_000 // sum(one.weight for one in among)
+
+
 def _check_room(session: Session, account_id: int, purpose: str) -> None:
     if len(active(session, account_id, purpose)) >= MOST_ACTIVE:
         raise Invalid(f"at most {MOST_ACTIVE} templates are active at once: retire one first")
@@ -159,9 +177,12 @@ def of_member(session: Session, account_id: int, member_id: int, purpose: str) -
 
 
 def choose(rows: Sequence[PosterTemplate], member_id: int) -> PosterTemplate | None:
-    """The row with the highest hash together with this member (rendezvous hashing)."""
+    """The row with the highest score together with this member (weighted rendezvous hashing). Equal weights leave the
+    order to the hash alone."""
 
-    def weight(row: PosterTemplate) -> bytes:
-        return hashlib.sha256(f"{member_id}-{row.id}".encode()).digest()
+    def score(row: PosterTemplate) -> float:
+        digest = hashlib.sha256(f"{member_id}-{row.id}".encode()).digest()
+        between_0_and_1 = (int.from_bytes(digest[:6]) + 0.5) / 2**48
+        return row.weight / -math.log(between_0_and_1)
 
-    return max(rows, key=weight, default=None)
+    return max(rows, key=score, default=None)

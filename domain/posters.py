@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from domain import avatars, codes, designs, drawing, poster_templates, products, scenes
 from domain.bindings import display_name
+from domain.china import day_of
 from domain.db import is_duplicate, to_json
 from domain.drawing import Shown
 from domain.drawing.lettering import is_drawable
@@ -20,7 +21,6 @@ from domain.models import Account, Member, Poster, Product, Scene
 from domain.money import yuan
 from domain.poster_templates import Template
 from domain.secrets import short_digest
-from domain.sheets import CHINA
 
 DRAWING: Final = "banyan-2"
 """Change it with the code that draws, and every poster is drawn anew when it is asked for."""
@@ -116,7 +116,7 @@ def _facts(
         product=None if product is None else product.name,
         price_fen=None if product is None else product.price_fen, is_permanent=permanent,
         ticket_id=None if ticket is None else ticket.id, ticket_url=None if ticket is None else ticket.url,
-        expires_on=expires_at and expires_at.astimezone(CHINA).date(),
+        expires_on=expires_at and day_of(expires_at),
         avatar=avatars.digest_of(session, member.id),
     )  # fmt: skip
 

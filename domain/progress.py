@@ -7,7 +7,7 @@ import unicodedata
 from datetime import datetime
 from typing import Final
 
-from domain import withdrawals
+from domain import payouts, withdrawals
 from domain.errors import DomainError, Invalid
 from domain.models import Withdrawal
 from domain.money import yuan
@@ -27,7 +27,7 @@ def real_name(text: str) -> str:
 
 def is_waiting(row: Withdrawal, now: datetime) -> bool:
     """Whether the member has to confirm the transfer in WeChat now."""
-    waits = row.status == withdrawals.PAYING and row.provider_state == withdrawals.WAITING
+    waits = row.status == withdrawals.PAYING and row.provider_state == payouts.WAITING
     return waits and row.confirm_by is not None and now < row.confirm_by
 
 

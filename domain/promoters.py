@@ -159,14 +159,11 @@ def _decide(
     return member
 
 
-def waiting(
-    session: Session, account_id: int, *, after_id: int = 0, limit: int = 50
-) -> list[PromoterApplication]:
-    """Applications that nobody has decided, oldest first; keyset page after `after_id`."""
+def waiting(session: Session, account_id: int, limit: int = 50) -> list[PromoterApplication]:
+    """Applications that nobody has decided, oldest first: up to `limit`."""
     query = select(PromoterApplication).where(
         PromoterApplication.account_id == account_id,
         PromoterApplication.status == APPLIED,
-        PromoterApplication.id > after_id,
     )
     return list(session.scalars(query.order_by(PromoterApplication.id).limit(limit)))
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime
 from typing import Any, Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from domain.china import bounds
 from domain.db import Sql, to_db, to_json
 from domain.errors import NotFound
 from domain.models import Merchant, Reconciliation, Withdrawal
@@ -19,9 +20,6 @@ NUMBERS: Final = "numbers"
 BILL: Final = "bill"
 SHOWN: Final = 100
 """Differences that a row names; it counts all of them."""
-CHINA: Final = timedelta(hours=8)
-"""Bills have Beijing's days; there is no daylight saving time to mind."""
-_BEIJING: Final = timezone(CHINA)
 
 
 @dataclass(slots=True)
@@ -93,16 +91,6 @@ def latest(session: Session, account_id: int, kind: str) -> Reconciliation | Non
     return session.scalar(query.order_by(Reconciliation.day.desc()).limit(1))
 
 
-def of_account(
-    session: Session, account_id: int, *, before_id: int | None = None, limit: int = 50
-) -> list[Reconciliation]:
-    """The account's comparisons, newest first; keyset page before `before_id`."""
-    query = select(Reconciliation).where(Reconciliation.account_id == account_id)
-    if before_id is not None:
-        query = query.where(Reconciliation.id < before_id)
-    return list(session.scalars(query.order_by(Reconciliation.id.desc()).limit(limit)))
-
-
 def get(session: Session, account_id: int, reconciliation_id: int) -> Reconciliation:
     """The comparison of this account, or `NotFound`."""
     row = session.get(Reconciliation, reconciliation_id)
@@ -123,22 +111,17 @@ def as_value(row: Reconciliation) -> dict[str, Any]:
 # --- our side of a bill ---------------------------------------------------------------------------------------------
 
 
-def day_of(now: datetime) -> date:
-    """Beijing's date of an instant."""
-    return (now + CHINA).date()
-
-
 def ended_on(
     session: Session, account_id: int, day: date, *, after_id: int = 0, limit: int = 500
 ) -> Sequence[Withdrawal]:
     """Transfers of the account that ended on Beijing's `day`, by id; keyset page after `after_id`."""
-    begins = datetime(day.year, day.month, day.day, tzinfo=_BEIJING)
+    since, until = bounds(day)
     query = select(Withdrawal).where(
         Withdrawal.account_id == account_id,
         Withdrawal.id > after_id,
         Withdrawal.terms.is_not(None),
-        Withdrawal.finished_at >= begins,
-        Withdrawal.finished_at < begins + timedelta(days=1),
+        Withdrawal.finished_at >= since,
+        Withdrawal.finished_at < until,
     )
     return list(session.scalars(query.order_by(Withdrawal.id).limit(limit)))
 

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from domain import accounts, commissions, ledger, notices, promoters, withdrawals
 from domain.accounts import OpenAccount
 from domain.bindings import display_name
+from domain.china import day_of
 from domain.db import Sql, changed, from_db, to_db
 from domain.ledger import Entry
 from domain.models import Member
@@ -26,8 +27,6 @@ KIND: Final = "registration"
 LEFT: Final = "left"
 """The reason of the posting that takes a reward back, wherever the money was."""
 LEVEL: Final = 1
-CHINA: Final = timedelta(hours=8)
-"""A promoter's day is Beijing's; there is no daylight saving time to mind."""
 
 _COUNT = Sql(
     "INSERT INTO registration_day (member_id, day, people) VALUES (?, ?, 1)"
@@ -50,11 +49,6 @@ _TAKE = Sql("UPDATE commission SET status = ?, clawed_fen = amount_fen WHERE id 
 _FIRST_FOLLOW = Sql("SELECT MIN(at) AS at FROM event WHERE member_id = ? AND kind = 'follow'")
 
 
-def day_of(now: datetime) -> int:
-    """Beijing's date of an instant as a number: 20260301."""
-    return int((now + CHINA).strftime("%Y%m%d"))
-
-
 def accrue(
     session: Session,
     account: OpenAccount,
@@ -74,7 +68,7 @@ def accrue(
     promoter = session.get_one(Member, promoter_id, populate_existing=True)
     if not promoters.is_qualified(session, settings, promoter):
         return 0
-    day = day_of(now)
+    day = int(f"{day_of(now):%Y%m%d}")
     _COUNT(session, promoter_id, day)
     if _PEOPLE(session, promoter_id, day).one().people > settings.registration_daily_cap:
         return 0

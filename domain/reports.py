@@ -15,7 +15,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from sqlalchemy.orm import Session
 from domain import rules
 from domain.accounts import OpenAccount
 from domain.bindings import display_name
+from domain.china import bounds, day_of
 from domain.db import Database, Sql, to_db, to_json
 from domain.keyset import seek
 from domain.models import (
@@ -43,7 +44,6 @@ from domain.models import (
     Standing,
 )
 from domain.orders import uplines_in
-from domain.sheets import CHINA
 
 CHUNK: Final = 1000
 FIGURES: Final = (
@@ -56,17 +56,6 @@ Key = tuple[int, int]
 """(member, level); (0, 0) is the whole account, (0, level) what everybody's rows of the level add up to."""
 Day = dict[Key, dict[str, int]]
 WHOLE: Final[Key] = (0, 0)
-
-
-def day_of(at: datetime) -> date:
-    """The Beijing day of an instant."""
-    return at.astimezone(CHINA).date()
-
-
-def bounds(day: date) -> tuple[datetime, datetime]:
-    """First instant of a Beijing day and of the next one."""
-    start = datetime.combine(day, time(), CHINA).astimezone(UTC)
-    return start, start + timedelta(days=1)
 
 
 # --- one day --------------------------------------------------------------------------------------------------------

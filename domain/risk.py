@@ -46,8 +46,6 @@ KINDS: Final = (
 )  # fmt: skip
 
 ACTOR: Final = "risk"
-SHOWN: Final = 50
-"""How many ids an evidence names; its counts are complete."""
 
 
 @dataclass(frozen=True, slots=True)

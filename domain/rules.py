@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -249,11 +249,6 @@ def _nobody(buyer_id: int | None, earner: Upline | None, rate: int, amount_fen: 
     if rate == 0:
         return NO_RATE
     return ROUNDS_TO_ZERO if amount_fen == 0 else ""
-
-
-def house_fen(shares: Iterable[Share]) -> int:
-    """What the levels that nobody took would have been paid: it stayed with the merchant, in fen."""
-    return sum(one.amount_fen for one in shares if one.member_id is None)
 
 
 def earners_of(shares: Sequence[Share]) -> list[tuple[int, Share]]:

@@ -31,7 +31,6 @@ ATTRIBUTES: Final = (GRADE, BOUGHT, DEPTH, PROMOTER, CHANNEL)
 channel: the code of the scene by which they followed."""
 
 TAGS: Final = 100
-TAGS_OF_ONE: Final = 20
 NAME_LENGTH: Final = 30
 PEOPLE_PER_CALL: Final = 50
 LOOK_AT_ONCE: Final = 500
@@ -173,17 +172,6 @@ def get(session: Session, account_id: int, tag_id: int) -> Tag:
     return row
 
 
-def people_with(
-    session: Session, account_id: int, tag_id: int, *, after_id: int = 0, limit: int = 1000
-) -> list[int]:
-    """Members who carry the tag, by id; keyset page after `after_id`."""
-    query = select(MemberTag.member_id).where(
-        MemberTag.account_id == account_id, MemberTag.tag_id == tag_id, MemberTag.member_id > after_id,
-        MemberTag.state.in_(("set", "add")),
-    )  # fmt: skip
-    return list(session.scalars(query.order_by(MemberTag.member_id).limit(limit)))
-
-
 # --- whose tags may have changed ------------------------------------------------------------------------------------
 
 _MARK = Sql("INSERT INTO tag_mark (account_id, member_id) VALUES (?, ?)")
@@ -224,12 +212,10 @@ def look_at_all(session: Session, account_id: int) -> None:
     session.flush()
 
 
-def mark_next(
-    session: Session, account_id: int, now: datetime, *, again_after: timedelta = timedelta(days=1)
-) -> int:
+def mark_next(session: Session, account_id: int, now: datetime) -> int:
     """Mark the next members of the walk through all of them, which begins anew a day after it ended; how many."""
     place = sweeps.place(session, account_id, TASK_ALL)
-    if place.finished_at is not None and now < place.finished_at + again_after:
+    if place.finished_at is not None and now < place.finished_at + timedelta(days=1):
         return 0
     ids = [row.id for row in _NEXT(session, account_id, place.after_id, LOOK_AT_ONCE)]
     mark(session, account_id, ids)
@@ -423,11 +409,6 @@ def blacklist_of(session: Session, account_id: int) -> list[Blacklisted]:
     """Who is kept out, as it was last read."""
     query = select(Blacklisted).where(Blacklisted.account_id == account_id)
     return list(session.scalars(query.order_by(Blacklisted.openid)))
-
-
-def is_blacklisted(session: Session, account_id: int, openid: str) -> bool:
-    """Whether WeChat keeps this person's pushes from us."""
-    return session.get(Blacklisted, (account_id, openid)) is not None
 
 
 def keep_blacklist(

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from domain.bodies import IMAGE, VIDEO, VOICE, Body, MediaBody, of_json, variants_of_json
 from domain.db import changed
 from domain.errors import Conflict, Invalid, NotFound
-from domain.models import Reply, ReplyMedia
+from domain.models import Code, Reply, ReplyMedia
 
 MOST_BYTES: Final[Mapping[str, int]] = MappingProxyType(
     {IMAGE: 2 * 1024 * 1024, VOICE: 2 * 1024 * 1024, VIDEO: 5 * 1024 * 1024}
@@ -110,7 +110,8 @@ def _is_right(extension: str, content: bytes) -> bool:
 
 
 def remove(session: Session, account_id: int, media: int) -> None:
-    """Delete a file that no reply shows; `Conflict` names the reply, `NotFound` when there is no such file."""
+    """Delete a file that nothing shows; `Conflict` names the reply or the code, `NotFound` when there is no such
+    file."""
     check_unused(session, account_id, media)
     query = delete(ReplyMedia).where(ReplyMedia.account_id == account_id, ReplyMedia.id == media)
     if not changed(session.execute(query)):
@@ -118,10 +119,13 @@ def remove(session: Session, account_id: int, media: int) -> None:
 
 
 def check_unused(session: Session, account_id: int, media: int) -> None:
-    """`Conflict` when a reply shows this file."""
+    """`Conflict` when a reply or a code shows this file."""
     using = shown_by(session, account_id).get(media)
     if using:
         raise Conflict("a reply shows this file", reply=using[0])
+    codes = answers_of(session, account_id).get(media)
+    if codes:
+        raise Conflict("a code answers with this file", scene=codes[0].scene_id)
 
 
 def _used_by(messages: str | None, variants: str | None) -> set[int]:
@@ -199,6 +203,15 @@ def shown_by(session: Session, account_id: int) -> dict[int, list[int]]:
     return found
 
 
+def answers_of(session: Session, account_id: int) -> dict[int, list[Code]]:
+    """By file: the channel and product codes that answer with it, archived ones too."""
+    found: dict[int, list[Code]] = {}
+    query = select(Code).where(Code.account_id == account_id, Code.media.is_not(None))
+    for row in session.scalars(query.order_by(Code.scene_id)):
+        found.setdefault(row.media or 0, []).append(row)
+    return found
+
+
 def check_present(session: Session, account_id: int, messages: Sequence[Body]) -> None:
     """`Invalid` when a message names a file that this account does not have, or that is of another kind."""
     wanted = [each for each in messages if isinstance(each, MediaBody)]
@@ -256,7 +269,8 @@ def forget_id(session: Session, media: int, media_id: str) -> None:
 
 
 def to_renew(session: Session, now: datetime) -> list[tuple[int, int]]:
-    """(account, file) of what replies that are switched on show and WeChat does not have, or only for some hours."""
+    """(account, file) of what replies that are switched on show, or codes that are not archived, and WeChat does not
+    have, or only for some hours."""
     mark = '%"media":%'
     query = select(Reply.account_id, Reply.messages, Reply.variants).where(
         Reply.enabled, Reply.messages.like(mark) | Reply.variants.like(mark)
@@ -266,6 +280,10 @@ def to_renew(session: Session, now: datetime) -> list[tuple[int, int]]:
         for account_id, messages, variants in session.execute(query)
         for media in _used_by(messages, variants)
     }
+    answers = select(Code.account_id, Code.media).where(
+        Code.media.is_not(None), Code.archived_at.is_(None)
+    )
+    shown |= {(account_id, media) for account_id, media in session.execute(answers) if media}
     if not shown:
         return []
     late = select(ReplyMedia.account_id, ReplyMedia.id).where(

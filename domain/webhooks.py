@@ -245,13 +245,9 @@ def note_attempt(session: Session, attempt: WebhookAttempt) -> None:
     session.flush()
 
 
-def log_of(
-    session: Session, webhook_id: int, *, before_id: int | None = None, limit: int = 50
-) -> list[WebhookAttempt]:
-    """The tries of an address, newest first; keyset page before `before_id`."""
+def log_of(session: Session, webhook_id: int, limit: int = 50) -> list[WebhookAttempt]:
+    """The newest tries of an address, newest first."""
     query = select(WebhookAttempt).where(WebhookAttempt.webhook_id == webhook_id)
-    if before_id is not None:
-        query = query.where(WebhookAttempt.id < before_id)
     return list(session.scalars(query.order_by(WebhookAttempt.id.desc()).limit(limit)))
 
 

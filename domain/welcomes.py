@@ -7,9 +7,10 @@ from typing import Final
 from urllib.parse import quote
 
 from domain.accounts import OpenAccount
+from domain.bodies import IMAGE, MediaBody
 from domain.codes import Answering
 from domain.money import yuan
-from domain.replies import Rule
+from domain.replies import EXACT, SUBSCRIBE, Rule
 from domain.texts import Words
 
 CODE: Final = "code"
@@ -20,7 +21,8 @@ OURS: Final = "ours"
 @dataclass(frozen=True, slots=True)
 class Welcome:
     """`source`: who says it: the code's own answer (`CODE`), the merchant's reply to a follow (`REPLY`), or the texts
-    of domain/texts (`OURS`). A `picture` (WeChat's media id) is all; else `lead`, then `rule`."""
+    of domain/texts (`OURS`). A `picture` (WeChat's media id) is all; else `lead`, then `rule`, which may be one
+    of a code's picture alone."""
 
     source: str
     lead: str = ""
@@ -34,8 +36,9 @@ def of_follow(
 ) -> Welcome:  # fmt: skip
     """What is said. `rule`: the reply to a follow; `said`: what belongs to the code that was scanned; `referrer`: the
     name of the friend who is bound now, `refused`: why nobody is; `is_back`: they followed before."""
-    if said.media_id is not None or said.reply is not None:
-        return Welcome(CODE, said.reply or "", picture=said.media_id)
+    own = of_code(said)
+    if own is not None:
+        return own
     bound = referrer is not None
     lead = "" if refused is None else words(f"refused.{refused}")
     if bound:
@@ -46,6 +49,16 @@ def of_follow(
     greeting = "follow.again" if is_back else "follow.welcome"
     ours = "" if bound else words(greeting, account=account.name)
     return Welcome(OURS, joined(lead, ours, card))
+
+
+def of_code(said: Answering) -> Welcome | None:
+    """What a code says itself, to who follows and to who scans it again; None when it has no answer of its own."""
+    if said.media is not None:
+        picture = MediaBody(IMAGE, said.media)
+        return Welcome(CODE, rule=Rule(0, SUBSCRIBE, EXACT, "", (picture,)))
+    if said.media_id is None and said.reply is None:
+        return None
+    return Welcome(CODE, said.reply or "", picture=said.media_id)
 
 
 def card_of(words: Words, account: OpenAccount, said: Answering) -> str:

@@ -21,11 +21,11 @@ from domain import campaigns
 from domain.campaigns import audience as people
 from domain.campaigns import batches, planning
 from domain.campaigns.batches import Batch, Silent
+from domain.china import bounds, day_of
 from domain.errors import NotFound
 from domain.models import Campaign
 from domain.outbox import BROADCAST_TEST, Claimed
 from domain.secrets import Unreadable
-from domain.texts import CHINA
 from jobs import broadcast_people
 from jobs.broadcast_material import Parcel, parcel_of
 from jobs.drain import Deliver, drain
@@ -270,9 +270,7 @@ def _refused(process: Process, batch: Batch, error: WeChatError) -> None:
 
 def _until_tomorrow(now: datetime) -> timedelta:
     """To Beijing's midnight, an hour at most: the merchant may have been given more meanwhile."""
-    here = now.astimezone(CHINA)
-    midnight = here.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-    return min(midnight - here, timedelta(hours=1))
+    return min(bounds(day_of(now))[1] - now, timedelta(hours=1))
 
 
 _PATIENCE: Final[dict[int | None, Callable[[datetime], timedelta]]] = {

@@ -31,7 +31,6 @@ from wechat.formatting import UnfitError
 
 LAUNCH_SECONDS: Final = 60
 """A message that has not left by then stays here: the lease must outlive the slowest call."""
-PAUSE: Final = timedelta(seconds=60)
 DOUBT_PAUSE: Final = timedelta(seconds=15)
 
 Send = Callable[[str, str], None]

@@ -16,11 +16,11 @@ from sqlalchemy.orm import Session
 
 from domain import accounts, followers, orders
 from domain.accounts import OpenAccount
+from domain.china import CHINA
 from domain.errors import DomainError
 from domain.followers import ABSENT, CHUNK, LIST, Profile
 from domain.models import FollowerSync, Member
 from domain.secrets import Unreadable
-from domain.texts import CHINA
 from jobs.process import Process, current
 from jobs.queues import FOLLOWERS
 from wechat import api

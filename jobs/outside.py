@@ -70,8 +70,11 @@ def _asked(
     method: str, url: str, read_bytes: int, private: bool, headers: Mapping[str, str], body: bytes | None = None
 ) -> tuple[int, bytes, int]:  # fmt: skip
     """(status, the first `read_bytes` of the answer, milliseconds without the look-up of the name)."""
-    parts = urlsplit(url)
-    address = _resolve(parts, private)
+    try:
+        parts = urlsplit(url)
+        address = _resolve(parts, private)
+    except ValueError as error:  # brackets that do not match, a port that is none
+        raise Declined("not an address") from error
     began = time.monotonic()
     connection, late = _connection(parts, address), threading.Event()
     watch = threading.Timer(WHOLE_SECONDS, _hang_up, (connection, late))

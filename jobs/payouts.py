@@ -18,14 +18,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from domain import merchants, outbox, withdrawals
+from domain import merchants, outbox, payouts, withdrawals
 from domain.accounts import OpenAccount
 from domain.db import Database
 from domain.errors import Conflict, NotFound
 from domain.models import Withdrawal
 from domain.outbox import Claimed
+from domain.payouts import Payout, ProviderNews, Terms
 from domain.secrets import Keyring, Unreadable
-from domain.withdrawals import Payout, ProviderNews, Terms, WrongState
+from domain.withdrawals import WrongState
 from jobs.drain import Deliver, drain
 from jobs.outcomes import Done
 from jobs.process import Process, current
@@ -101,7 +102,7 @@ def start(till: Till, withdrawal_id: int) -> bool:
     now = till.process.context.clock.now()
     try:
         payout = till.database.transact(
-            lambda session: withdrawals.begin(session, till.account, withdrawal_id, till.terms, now)
+            lambda session: payouts.begin(session, till.account, withdrawal_id, till.terms, now)
         )
     except WrongState:
         return False
@@ -118,25 +119,25 @@ def start(till: Till, withdrawal_id: int) -> bool:
 def carry_on(till: Till, payout: Payout) -> None:
     """Ask, create where there is nothing to ask about, record. Never raises for what WeChat Pay does or says."""
     now = till.process.context.clock.now()
-    if now - payout.paying_at > withdrawals.KNOWN_FOR:
+    if now - payout.paying_at > payouts.KNOWN_FOR:
         _sound(till, payout.id, "too_old")
-        _ask_later(till, payout, withdrawals.ASK_WAITING)
+        _ask_later(till, payout, payouts.ASK_WAITING)
         return
     try:
         transfer = _ask_or_create(till, payout)
     except OutcomeUnknown as error:
         _log.warning("payout %s: %s", payout.payout_no, error)
-        _ask_later(till, payout, withdrawals.ASK_FIRST)
+        _ask_later(till, payout, payouts.ASK_FIRST)
     except PayRefused as error:
         _log.warning("payout %s: %s", payout.payout_no, error)
         if error.code == LIMITED:
-            _ask_later(till, payout, withdrawals.ASK_FIRST)
+            _ask_later(till, payout, payouts.ASK_FIRST)
         else:
             _sound(till, payout.id, f"refused_{error.code}"[:64], message=str(error)[:190])
-            _ask_later(till, payout, withdrawals.ASK_REFUSED)
+            _ask_later(till, payout, payouts.ASK_REFUSED)
     except (ValueError, Unreadable) as error:
         _sound(till, payout.id, "cannot_send", message=type(error).__name__)
-        _ask_later(till, payout, withdrawals.ASK_REFUSED)
+        _ask_later(till, payout, payouts.ASK_REFUSED)
     else:
         if transfer is None:
             _end_unsent(till, payout)
@@ -149,10 +150,10 @@ def _end_unsent(till: Till, payout: Payout) -> None:
     now = till.process.context.clock.now()
     try:
         till.database.transact(
-            lambda session: withdrawals.finish_unsent(session, till.account, payout.id, now)
+            lambda session: payouts.finish_unsent(session, till.account, payout.id, now)
         )
     except WrongState:
-        _ask_later(till, payout, withdrawals.GIVE_UP_AFTER)
+        _ask_later(till, payout, payouts.GIVE_UP_AFTER)
 
 
 def _ask_or_create(till: Till, payout: Payout) -> Transfer | None:
@@ -167,7 +168,7 @@ def _ask_or_create(till: Till, payout: Payout) -> Transfer | None:
         if payout.giving_up_at is not None:
             return found
     order = _order(till, payout)
-    if not till.database.read(lambda session: withdrawals.may_send(session, payout.id)):
+    if not till.database.read(lambda session: payouts.may_send(session, payout.id)):
         raise OutcomeUnknown("given up, or ended meanwhile", path="transfer-bills create")
     made = pay.create_transfer(till.client, order)
     if not made.is_final:
@@ -180,7 +181,7 @@ def _ask_or_create(till: Till, payout: Payout) -> Transfer | None:
 
 
 def _wants_creation(found: Transfer, payout: Payout) -> bool:
-    if found.state == withdrawals.WAITING:
+    if found.state == payouts.WAITING:
         return not payout.has_package
     return found.state in {"ACCEPTED", "PROCESSING"}
 
@@ -201,14 +202,14 @@ def record(till: Till, payout: Payout, transfer: Transfer) -> bool:
     problem = mismatch(payout, transfer)
     if problem is not None:
         _sound(till, payout.id, "mismatch", **problem)
-        _ask_later(till, payout, withdrawals.ASK_REFUSED)
+        _ask_later(till, payout, payouts.ASK_REFUSED)
         return False
     news = ProviderNews(
         transfer.state, transfer.transfer_bill_no, transfer.package_info, transfer.fail_reason, transfer.created_at
     )  # fmt: skip
     try:
         till.database.transact(
-            lambda session: withdrawals.record_news(session, till.account, payout.id, news, now)
+            lambda session: payouts.record_news(session, till.account, payout.id, news, now)
         )
     except WrongState as error:
         _sound(till, payout.id, "contradiction", said=transfer.state, ours=error.details.get("status"))  # fmt: skip
@@ -218,7 +219,7 @@ def record(till: Till, payout: Payout, transfer: Transfer) -> bool:
 
 def mismatch(payout: Payout, transfer: Transfer) -> dict[str, str] | None:
     """What WeChat Pay says otherwise than we asked for; None when all that it says agrees."""
-    return withdrawals.mismatch(
+    return payouts.mismatch(
         payout,
         number=transfer.out_bill_no,
         mch_id=transfer.mch_id,
@@ -252,7 +253,7 @@ def _ask_later(till: Till, payout: Payout, pause: timedelta) -> None:
 def _put_off(process: Process, withdrawal_id: int, pause: timedelta) -> None:
     until = process.context.clock.now() + pause
     process.context.database.transact(
-        lambda session: withdrawals.ask_later(session, withdrawal_id, until)
+        lambda session: payouts.ask_later(session, withdrawal_id, until)
     )
 
 
@@ -271,7 +272,7 @@ def ask(process: Process) -> int:
     while time.monotonic() < give_up and not process.stopping.is_set():
         now = process.context.clock.now()
         due = process.context.database.read(
-            lambda session, now=now: withdrawals.due_to_ask(session, now, BATCH)  # type: ignore[misc]
+            lambda session, now=now: payouts.due_to_ask(session, now, BATCH)  # type: ignore[misc]
         )
         if not due:
             break
@@ -285,16 +286,16 @@ def ask(process: Process) -> int:
 def _look_after(process: Process, row: Withdrawal) -> None:
     """One due payout. Whatever is wrong with it concerns it alone: the others must not wait for it."""
     context = process.context
-    until = context.clock.now() + withdrawals.ASK_LEASE
+    until = context.clock.now() + payouts.ASK_LEASE
     try:
         taken = context.database.transact(
-            lambda session: withdrawals.ask_later(session, row.id, until, seen=row.ask_at)
+            lambda session: payouts.ask_later(session, row.id, until, seen=row.ask_at)
         )
         if taken:
             start(open_till(process, row.account_id), row.id)
     except AccountMisconfigured as error:
         sound(process, row.account_id, row.id, "no_merchant", message=str(error)[:190])
-        _put_off(process, row.id, withdrawals.ASK_REFUSED)
+        _put_off(process, row.id, payouts.ASK_REFUSED)
     except Exception:
         # Like a row of a drain: logged with its trace, and asked about again when the lease is over.
         _log.exception("withdrawal %s cannot be looked after", row.id)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from domain import api_keys, campaigns, intake, outbox, referrals, webhooks
 from domain import sessions as web_sessions
-from domain.campaigns.audience import month_of
+from domain.china import month_of
 from domain.staff import lockout, sessions
 from jobs.process import Process, current
 

@@ -21,9 +21,10 @@ from typing import Any, Final
 from sqlalchemy.orm import Session
 
 from domain import accounts, alerts, audit, merchants, reconciliations, withdrawals
+from domain.china import CHINA, day_of
 from domain.models import Withdrawal
-from domain.reconciliations import BILL, CHINA, NUMBERS, Comparison
-from domain.withdrawals import Payout
+from domain.payouts import NEVER_SENT, Payout, payout_of, to_reconcile
+from domain.reconciliations import BILL, NUMBERS, Comparison
 from jobs import payouts
 from jobs.payouts import Till
 from jobs.process import Process, current
@@ -58,7 +59,7 @@ def reconcile_due(process: Process, account_id: int) -> list[Comparison]:
         return []
     found = []
     for kind, day, compare in (
-        (NUMBERS, reconciliations.day_of(now), reconcile),
+        (NUMBERS, day_of(now), reconcile),
         (BILL, bill_day(process), reconcile_bill),
     ):
         if not process.context.database.read(
@@ -72,13 +73,13 @@ def reconcile_due(process: Process, account_id: int) -> list[Comparison]:
 
 def _pays(session: Session, account_id: int, now: datetime) -> bool:
     return merchants.is_set(session, account_id) or bool(
-        withdrawals.to_reconcile(session, account_id, now - WINDOW, after_id=0, limit=1)
+        to_reconcile(session, account_id, now - WINDOW, after_id=0, limit=1)
     )
 
 
 def bill_day(process: Process) -> date:
     """The day whose bills, and those of the days around it, are all there."""
-    local = process.context.clock.now() + CHINA
+    local = process.context.clock.now().astimezone(CHINA)
     return local.date() - timedelta(days=2 if local.hour >= BILLS_FROM_HOUR else 3)
 
 
@@ -101,7 +102,7 @@ def reconcile(process: Process, account_id: int, window: timedelta = WINDOW) -> 
     till: Till | None = None
     while not process.stopping.is_set():
         rows = process.context.database.read(
-            lambda session, after=after: withdrawals.to_reconcile(  # type: ignore[misc]
+            lambda session, after=after: to_reconcile(  # type: ignore[misc]
                 session, account_id, since, after_id=after, limit=BATCH
             )
         )
@@ -114,7 +115,7 @@ def reconcile(process: Process, account_id: int, window: timedelta = WINDOW) -> 
             for found in process.senders.map(partial(_compare, till), rows):
                 total.add(found)
         after = rows[-1].id
-    today = reconciliations.day_of(process.context.clock.now())
+    today = day_of(process.context.clock.now())
     _keep(process, account_id, NUMBERS, today, total)
     return total
 
@@ -128,7 +129,7 @@ def _till_or_none(process: Process, account_id: int) -> Till | None:
 
 
 def _compare(till: Till, row: Withdrawal) -> Comparison:
-    payout = till.database.read(lambda session: withdrawals.payout_of(session, row))
+    payout = till.database.read(lambda session: payout_of(session, row))
     try:
         found = pay.query_transfer(till.client, payout.payout_no)
     except (OutcomeUnknown, PayRefused) as error:
@@ -150,7 +151,7 @@ def difference_between(
     expected = _EXPECTED.get(row.status)
     if found is None:
         # A payout that has just begun has no bill yet, one that was given up never had one; others that ended had.
-        if expected is None or row.provider_state == withdrawals.NEVER_SENT:
+        if expected is None or row.provider_state == NEVER_SENT:
             return None
         return {"field": "bill", "ours": row.status, "theirs": "none"}
     if expected is not None and found.state not in expected:
@@ -205,7 +206,7 @@ def _moved(around: Sequence[Sequence[Movement]]) -> dict[str, int]:
 
 
 def _compare_with_bill(till: Till, row: Withdrawal, moved: dict[str, int]) -> Comparison:
-    payout = till.database.read(lambda session: withdrawals.payout_of(session, row))
+    payout = till.database.read(lambda session: payout_of(session, row))
     if payout.terms.mch_id != till.client.mch_id:
         return Comparison(unanswered=1)  # it is in another merchant's bill
     paid_fen = payout.amount_fen if row.status == withdrawals.PAID else 0

@@ -35,6 +35,7 @@ from config import Settings
 from context import Context
 from domain import commissions, glance, orders, reports, staff, withdrawals
 from domain.accounts import OpenAccount
+from domain.china import day_of
 from domain.db import Database
 from domain.errors import DomainError
 from domain.models import Account, Commission, Member, Withdrawal
@@ -154,7 +155,7 @@ def _withdraw(merchant: Merchant, made: world.World) -> None:
 def _count(merchant: Merchant, account: OpenAccount) -> None:
     """The figures of each day, as the worker counts them."""
     now = merchant.context.clock.now()
-    today = reports.day_of(now)
+    today = day_of(now)
     for day in range(DAYS + 1):
         reports.roll_up(merchant.database, account.id, today - timedelta(days=day))
     glance.count(merchant.database, account.id, now)

@@ -4,10 +4,10 @@ of, from a shell."""
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TypeVar
 
 import click
 from flask.cli import AppGroup
@@ -34,10 +34,14 @@ from domain.texts import Words, overrides_of
 from web import materials
 from web import menus as platform_menus
 from web import tags as people_tags
-from web.cli import ACTOR, account_of, account_option, form, member
+from web.cli import ACTOR, account_of, account_option, form
+from web.cli_tree import member
 from web.current import context
 from wechat import conditional
 from wechat import followers as platform_followers
+
+T = TypeVar("T")
+LANG: Final = click.Choice(tuple(texts.LANGUAGES))
 
 menu = AppGroup("menu", help="The account's menu in WeChat (菜单).")
 
@@ -201,21 +205,46 @@ reply = AppGroup("reply", help="What is answered by itself (自动回复).")
 @click.option(
     "--messages", type=click.File("r", encoding="utf-8"), help="Messages as JSON instead."
 )
+@click.option(
+    "--text-in",
+    "texts_in",
+    multiple=True,
+    type=(LANG, str),
+    help="As --text, for who reads this language.",
+)
+@click.option("--media-in", multiple=True, type=(LANG, int), help="As --media, likewise.")
+@click.option(
+    "--messages-in",
+    multiple=True,
+    type=(LANG, click.File("r", encoding="utf-8")),
+    help="As --messages, likewise.",
+)
 @click.option("--priority", default=0, show_default=True)
 @click.option("--off", is_flag=True, help="Keep it without using it.")
 @form
 def add_reply(
     slug: str, kind: str, keyword: str, matching: str, texts: Sequence[str], media: Sequence[int],
-    messages: IO[str] | None, priority: int, off: bool,
+    messages: IO[str] | None, texts_in: Sequence[tuple[str, str]], media_in: Sequence[tuple[str, int]],
+    messages_in: Sequence[tuple[str, IO[str]]], priority: int, off: bool,
 ) -> dict[str, Any]:  # fmt: skip
-    """Add a reply, or replace the one of this kind, matching and keyword."""
+    """Add a reply, or replace the one of this kind, matching and keyword. Who reads a language for which nothing is
+    given here reads the common messages."""
     now = context().clock.now()
+    account_id = context().database.read(lambda session: accounts.get(session, slug).id)
+    known = context().database.read(lambda session: uploads.known(session, account_id))
+    files = dict(messages_in)
+    if len(files) < len(messages_in):
+        raise click.UsageError("--messages-in goes once with a language")
+    said = _messages(known, texts, media, messages)
+    variants = {
+        lang: _messages(known, _of(lang, texts_in), _of(lang, media_in), files.get(lang))
+        for lang, _ in (*texts_in, *media_in, *messages_in)
+    }
 
     def add(session: Session) -> dict[str, Any]:
-        account_id = accounts.get(session, slug).id
-        said = _messages(session, account_id, texts, media, messages)
         row = replies.put(
-            session, account_id, keyword, said, matching, kind=kind, priority=priority, enabled=not off
+            session, account_id, keyword, said, matching, kind=kind, priority=priority, enabled=not off,
+            variants=variants,
         )  # fmt: skip
         value = replies.as_value(row)
         replies.note(
@@ -232,18 +261,22 @@ def add_reply(
     return context().database.transact(add)
 
 
+def _of(lang: str, given: Sequence[tuple[str, T]]) -> list[T]:
+    return [each for one, each in given if one == lang]
+
+
 def _messages(
-    session: Session, account_id: int, texts: Sequence[str], media: Sequence[int], file: IO[str] | None
+    known: Mapping[int, uploads.Known], texts: Sequence[str], media: Sequence[int], file: IO[str] | None
 ) -> list[Body]:  # fmt: skip
     if file is not None:
         if texts or media:
-            raise click.UsageError("--messages goes without --text and --media")
-        file.seek(0)
+            raise click.UsageError(
+                "messages as JSON go without texts and media of the same language"
+            )
         try:
             return bodies.of_values(json.load(file))
         except ValueError as error:
             raise Invalid("not JSON", reason=str(error)) from error
-    known = uploads.known(session, account_id)
     said: list[Body] = [TextBody(each) for each in texts]
     for each in media:
         if each not in known:
@@ -364,7 +397,7 @@ def add_media(slug: str, kind: str, file: IO[bytes]) -> dict[str, Any]:
 @click.argument("number", type=int)
 @form
 def remove_media(slug: str, number: int) -> dict[str, Any]:
-    """Delete a file that no reply shows, at WeChat too."""
+    """Delete a file that nothing shows, at WeChat too."""
     materials.remove(context(), _opened(slug), number, actor=ACTOR)
     return {"removed": number}
 
@@ -384,9 +417,7 @@ def keep_media(slug: str, number: int, state: str) -> dict[str, Any]:
 # --- texts ----------------------------------------------------------------------------------------------------------
 
 wording = AppGroup("text", help="Our texts in the merchant's own words (文案).")
-lang_option = click.option(
-    "--lang", default=texts.ZH_CN, show_default=True, type=click.Choice(tuple(texts.LANGUAGES))
-)
+lang_option = click.option("--lang", default=texts.ZH_CN, show_default=True, type=LANG)
 
 
 @wording.command("list")
@@ -652,4 +683,3 @@ def export_member(slug: str, openid: str) -> dict[str, Any]:
 
 
 COMMANDS: Final = (menu, reply, media, wording, crowd, label, ban)
-"""What app.py adds to `flask`; `member export` joins the group of web/cli.py."""

@@ -26,10 +26,10 @@ from domain import (
     scenes,
     tags,
 )
+from domain.china import day_of
 from domain.codes import Card
 from domain.errors import Invalid
 from domain.models import CodeDay
-from domain.reports import day_of
 from web.cli import ACTOR, account_of, account_option, form
 from web.current import context
 
@@ -40,7 +40,7 @@ def _shown(card: Card) -> dict[str, Any]:
     row, ticket = card.code, card.ticket
     return {
         "code": card.scene.code, "kind": card.scene.kind, "name": row.name, "sku": card.scene.sku,
-        "reply": row.reply, "media_id": row.media_id, "tag": row.tag, "created_at": row.created_at,
+        "reply": row.reply, "media": row.media, "media_id": row.media_id, "tag": row.tag, "created_at": row.created_at,
         "archived_at": row.archived_at, "people": row.people, "following": row.following,
         "counted_at": row.counted_at, "url": None if ticket is None else ticket.url,
         "ticket": None if ticket is None else ticket.ticket,
@@ -51,7 +51,11 @@ def _shown(card: Card) -> dict[str, Any]:
 def _reply_options(command: Any) -> Any:
     for option in (
         click.option("--tag", help="The WeChat tag for those who follow by it."),
-        click.option("--media-id", help="A picture as the answer, as WeChat numbers it."),
+        click.option(
+            "--media-id",
+            help="A permanent picture of WeChat's library as the answer: its id there.",
+        ),
+        click.option("--media", type=int, help="A picture of `flask media add` as the answer."),
         click.option("--reply", help="A text as the answer."),
     ):
         command = option(command)
@@ -64,7 +68,7 @@ def _reply_options(command: Any) -> Any:
 @click.option("--sku", help="A product: whoever scans sees it.")
 @_reply_options
 @form
-def add_code(slug: str, name: str, sku: str | None, **said: str | None) -> dict[str, Any]:
+def add_code(slug: str, name: str, sku: str | None, **said: Any) -> dict[str, Any]:
     """A new code. WeChat's ticket for it comes within seconds; `code show` tells it."""
     now = context().clock.now()
 
@@ -82,14 +86,12 @@ def add_code(slug: str, name: str, sku: str | None, **said: str | None) -> dict[
 @click.argument("scene")
 @_reply_options
 @form
-def set_code(slug: str, scene: str, **said: str | None) -> dict[str, Any]:
+def set_code(slug: str, scene: str, **said: Any) -> dict[str, Any]:
     """Replace the answer and the tag of a code; what is not given is taken away."""
 
     def write(session: Any) -> dict[str, Any]:
         account_id = accounts.get(session, slug).id
-        codes.change(
-            session, account_id, scene, reply=said["reply"], media_id=said["media_id"], tag=said["tag"]
-        )  # fmt: skip
+        codes.change(session, account_id, scene, **said)
         tags.follow_code(session, account_id, scene, said["tag"])
         return _shown(codes.get(session, account_id, scene))
 
@@ -245,11 +247,26 @@ def list_templates(slug: str, days: int) -> dict[str, Any]:
     shown = [
         {
             "template": row.id, "name": row.name, "purpose": row.purpose, "created_at": row.created_at,
-            "retired_at": row.retired_at, **asdict(sums[row.id]),
+            "retired_at": row.retired_at, "weight": row.weight, **asdict(sums[row.id]),
         }
         for row in rows
     ]  # fmt: skip
     return {"templates": shown, "built_in": asdict(sums[poster_templates.BUILT_IN]), "days": days}
+
+
+@template.command("weight")
+@account_option
+@click.argument("template_id", type=int)
+@click.argument("weight", type=int)
+@form
+def weigh_template(slug: str, template_id: int, weight: int) -> dict[str, Any]:
+    """Show a template to more members or to fewer: weights of 3 and 1 are three of four and one of four."""
+    row = context().database.transact(
+        lambda session: poster_templates.weigh(
+            session, accounts.get(session, slug).id, template_id, weight
+        )
+    )
+    return {"template": row.id, "weight": row.weight}
 
 
 @template.command("retire")

@@ -17,10 +17,10 @@ from sqlalchemy.orm import Session
 import backups
 from backups import BackupRefused
 from domain import accounts, imports, members, reports, statements
+from domain.china import day_of
 from domain.imports.staging import PAID_WORDS, SETTLED_WORDS
-from web.cli import ACTOR, Failed, Instant, account_option, form, member
-from web.cli import account_of as opened
-from web.cli import show_progress as progress
+from web.cli import ACTOR, Failed, Instant, account_of, account_option, form, show_progress
+from web.cli_tree import member
 from web.current import context
 
 out_option = click.option(
@@ -44,7 +44,7 @@ DAY: Final = click.DateTime(["%Y-%m-%d"])
 
 
 def _range(since: datetime | None, until: datetime | None) -> tuple[date, date]:
-    last = until.date() if until else reports.day_of(context().clock.now())
+    last = until.date() if until else day_of(context().clock.now())
     return since.date() if since else last - timedelta(days=29), last
 
 
@@ -94,10 +94,10 @@ def refresh_report(slug: str, since: datetime | None) -> dict[str, Any]:
     account_id = database.read(lambda session: accounts.get(session, slug).id)
     changed = 0
     if since is not None:
-        days = (reports.day_of(now) - since.date()).days
+        days = (day_of(now) - since.date()).days
         for number in range(days + 1):
             changed += reports.roll_up(database, account_id, since.date() + timedelta(days=number))
-            progress("days", number + 1)
+            show_progress("days", number + 1)
     done = reports.refresh(database, account_id, now)
     return {"daily": changed + done["daily"], "standings": done["standings"]}
 
@@ -136,7 +136,7 @@ def write_compliance(
     """The record of how the programme was run: depth, settings, rules, changes by staff, long chains; JSON lines."""
     now = context().clock.now()
     with context().database.snapshot() as session:
-        entries = reports.compliance(session, opened(session, slug), since, until or now, now)
+        entries = reports.compliance(session, account_of(session, slug), since, until or now, now)
         return _write(out, reports.as_lines(entries))
 
 
@@ -206,10 +206,10 @@ def run_import(
         placeholders=not no_placeholders,
     )
     database, keyring, now = context().database, context().keyring, context().clock.now()
-    account = database.read(lambda session: opened(session, slug))
+    account = database.read(lambda session: account_of(session, slug))
     return imports.run(
         database, keyring, account, tables, options,
-        dry_run=dry_run, accept_problems=accept_problems, actor=ACTOR, now=now, progress=progress,
+        dry_run=dry_run, accept_problems=accept_problems, actor=ACTOR, now=now, progress=show_progress,
     ).as_value()  # fmt: skip
 
 
@@ -225,7 +225,7 @@ def claim(slug: str, source: str, key: str, openid: str) -> dict[str, Any]:
 
     def give(session: Session) -> dict[str, Any]:
         row = imports.claim(
-            session, opened(session, slug), source, key, openid, actor=ACTOR, now=now
+            session, account_of(session, slug), source, key, openid, actor=ACTOR, now=now
         )
         return {"member_id": row.id, "openid": row.openid}
 
@@ -274,4 +274,3 @@ def restore(file: Path, other_key: bool) -> dict[str, Any]:
 
 
 COMMANDS: Final = (report, importing, backup, restore)
-"""What app.py adds to `flask`; `member` is there already."""

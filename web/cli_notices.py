@@ -1,4 +1,4 @@
-"""`flask template …` and `flask outbox …`, what is more than setting and listing: previews, tests, and dead letters."""
+"""`flask template …` and `flask outbox …`, the templates of notices, and what must leave."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from functools import partial
 from typing import Any, Final
 
 import click
+from flask.cli import AppGroup
 from sqlalchemy.orm import Session
 
-from domain import accounts, cards, notices, outbox
+from domain import accounts, audit, cards, models, notices, outbox
 from domain.texts import LANGUAGES
-from web import cli, previews
-from web.cli import ACTOR, account_of, account_option, form
+from web import previews
+from web.cli import ACTOR, account_of, account_option, form, pair
 from web.current import context
 
 _CHANNELS: Final = click.Choice(notices.CHANNELS)
@@ -21,7 +22,65 @@ _MAPPED: Final = click.Choice(notices.MAPPED)
 _lang = click.option("--lang", type=click.Choice(list(LANGUAGES)), default=None)
 
 
-@cli.template.command("preview")
+template = AppGroup("template", help="WeChat templates of notices.")
+
+
+@template.command("set")
+@account_option
+@click.argument("occasion", type=click.Choice(notices.OCCASIONS))
+@click.argument("template_id")
+@click.option(
+    "--field",
+    "given",
+    multiple=True,
+    metavar="KEYWORD=PARAMETER",
+    help="A keyword of the template.",
+)
+@click.option(
+    "--channel",
+    type=_MAPPED,
+    default=notices.TEMPLATE,
+    show_default=True,
+    help="Template messages or subscription notices.",
+)
+@form
+def set_template(
+    slug: str, occasion: str, template_id: str, given: Sequence[str], channel: str
+) -> dict[str, Any]:
+    """Choose the template of an occasion. Without --field its keywords take the usual parameters."""
+    chosen = dict(pair(text) for text in given) or None
+
+    def put(session: Session) -> dict[str, Any]:
+        row = accounts.get(session, slug)
+        notices.set_template(session, row.id, occasion, template_id, chosen, channel)
+        return {
+            "account": slug, "occasion": occasion, "channel": channel, "template_id": template_id, "fields": chosen,
+        }  # fmt: skip
+
+    return context().database.transact(put)
+
+
+@template.command("list")
+@account_option
+@click.option("--channel", type=_MAPPED, default=notices.TEMPLATE, show_default=True)
+@form
+def list_templates(slug: str, channel: str) -> dict[str, Any]:
+    """The templates of an account, with what WeChat last had against each."""
+    rows = context().database.read(
+        lambda session: notices.templates_of(session, accounts.get(session, slug).id, channel)
+    )
+    return {
+        "templates": {
+            name: {
+                "template_id": row.template_id, "fields": notices.fields_of(row),
+                "problem": row.problem, "problem_at": row.problem_at,
+            }
+            for name, row in sorted(rows.items())
+        }
+    }  # fmt: skip
+
+
+@template.command("preview")
 @account_option
 @click.argument("occasion", type=click.Choice(notices.OCCASIONS))
 @click.option("--channel", type=_CHANNELS, default=notices.TEMPLATE, show_default=True)
@@ -45,7 +104,7 @@ def preview(slug: str, occasion: str, channel: str, lang: str | None) -> dict[st
     return asdict(shown)
 
 
-@cli.template.command("test")
+@template.command("test")
 @account_option
 @click.argument("occasion", type=click.Choice(notices.OCCASIONS))
 @click.argument("openid")
@@ -59,7 +118,7 @@ def test(slug: str, occasion: str, openid: str, channel: str, lang: str | None) 
     return {"account": slug, "occasion": occasion, "channel": channel, "sent": True}
 
 
-@cli.template.command("remove")
+@template.command("remove")
 @account_option
 @click.argument("occasion", type=click.Choice(notices.OCCASIONS))
 @click.option("--channel", type=_MAPPED, default=notices.TEMPLATE, show_default=True)
@@ -74,7 +133,7 @@ def remove(slug: str, occasion: str, channel: str) -> dict[str, Any]:
     return {"account": slug, "occasion": occasion, "channel": channel, "removed": True}
 
 
-@cli.template.command("check")
+@template.command("check")
 @account_option
 @form
 def check(slug: str) -> dict[str, Any]:
@@ -101,7 +160,65 @@ def check(slug: str) -> dict[str, Any]:
     return {"ok": not found, "account": slug, "templates": found}
 
 
-@cli.out.command("reasons")
+out = AppGroup("outbox", help="Messages that must leave (发件箱).")
+STATES: Final = ("pending", "claimed", "done", "dead", "unsure")
+
+
+@out.command("list")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(STATES),
+    default=("dead", "unsure"),
+    show_default=True,
+)
+@click.option("--account", "slug", metavar="SLUG")
+@click.option("--topic", type=click.Choice(outbox.TOPICS))
+@click.option("--after", default=0, help="Rows after this id.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 1000))
+@form
+def list_outbox(
+    states: Sequence[str], slug: str | None, topic: str | None, after: int, limit: int
+) -> dict[str, Any]:
+    """Rows in these states, by id, without their content."""
+
+    def read(session: Session) -> list[models.Outbox]:
+        account_id = None if slug is None else accounts.get(session, slug).id
+        return outbox.list_rows(
+            session, states=states, account_id=account_id, topic=topic, after_id=after, limit=limit
+        )
+
+    names = ("id", "account_id", "member_id", "topic", "dedupe_key", "state", "attempts", "next_at",
+             "last_error", "channel", "delivery", "carried_by", "created_at")  # fmt: skip
+    rows = context().database.read(read)
+    return {"rows": [{name: getattr(row, name) for name in names} for row in rows]}
+
+
+@out.command("retry")
+@click.argument("ids", nargs=-1, required=True, type=int)
+@form
+def retry_outbox(ids: Sequence[int]) -> dict[str, Any]:
+    """Give dead or unsure rows another life."""
+    now = context().clock.now()
+
+    def retry(session: Session) -> dict[str, Any]:
+        count = outbox.retry(session, ids, now)
+        audit.record(
+            session,
+            None,
+            actor=ACTOR,
+            action="outbox_retried",
+            subject="outbox",
+            after=list(ids),
+            now=now,
+        )
+        return {"retried": count}
+
+    return context().database.transact(retry)
+
+
+@out.command("reasons")
 @click.option("--account", "slug", metavar="SLUG")
 @form
 def reasons(slug: str | None) -> dict[str, Any]:
@@ -113,7 +230,7 @@ def reasons(slug: str | None) -> dict[str, Any]:
     return {"reasons": [asdict(each) for each in context().database.read(read)]}
 
 
-@cli.out.command("discard")
+@out.command("discard")
 @click.argument("ids", nargs=-1, required=True, type=int)
 @click.option("--reason", required=True, help="The audit keeps it.")
 @form
@@ -124,3 +241,6 @@ def discard(ids: Sequence[int], reason: str) -> dict[str, Any]:
         lambda session: outbox.discard(session, ids, actor=ACTOR, reason=reason, now=now)
     )
     return {"discarded": count}
+
+
+COMMANDS: Final = (template, out)

@@ -1,13 +1,9 @@
-"""`flask rule dry-run`, `rule house`, `grade …`, `promoter …`, `hold …`, `risk …`: who earns, by what, and what waits.
-
-As in cli.py: one JSON object on standard output, and only success ends with 0.
-"""
+"""`flask grade …`, `promoter …`, `hold …`, `risk …`: who earns, by what, and what waits."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -15,9 +11,8 @@ import click
 from flask.cli import AppGroup
 from sqlalchemy.orm import Session
 
-from domain import accounts, dryrun, grades, holds, members, models, promoters, risk, rules
-from domain.accounts import OpenAccount
-from web.cli import ACTOR, Instant, account_option, form, rule, terms_of, terms_options
+from domain import accounts, grades, holds, members, models, promoters, risk
+from web.cli import ACTOR, account_of, account_option, form
 from web.current import context
 
 REVIEW_DAYS: Final = 30
@@ -27,77 +22,8 @@ def _now() -> datetime:
     return context().clock.now()
 
 
-def _account(session: Session, slug: str) -> OpenAccount:
-    return accounts.unseal(accounts.get(session, slug), context().keyring)
-
-
 def _member(session: Session, slug: str, openid: str) -> models.Member:
     return members.get(session, accounts.get(session, slug).id, openid)
-
-
-# --- rules: a past period -------------------------------------------------------------------------------------------
-
-since_option = click.option(
-    "--since", required=True, type=Instant(), help="Orders paid from then on."
-)
-until_option = click.option("--until", type=Instant(), help="Orders paid before; now without it.")
-
-
-@rule.command("dry-run")
-@account_option
-@terms_options
-@since_option
-@until_option
-@click.option(
-    "--self-purchase/--no-self-purchase", default=None, help="As the account has it without it."
-)
-@click.option("--top", default=10, show_default=True, type=click.IntRange(0, 1000))
-@click.option(
-    "--qualification",
-    type=click.Choice(accounts.QUALIFICATIONS),
-    help="Who would have earned; as it was without it.",
-)
-@click.option("--qualification-spent-fen", "spent_fen", default=0, help="For spent.")
-@form
-def dry_run(
-    slug: str,
-    since: datetime,
-    until: datetime | None,
-    self_purchase: bool | None,
-    top: int,
-    qualification: str | None,
-    spent_fen: int,
-    **given: Any,
-) -> dict[str, Any]:
-    """What a past period would have cost under these terms, and who would gain and lose. Writes nothing."""
-    end = until or _now()
-    with context().database.snapshot() as session:
-        row = accounts.get(session, slug)
-        settings = accounts.settings_of(row)
-        own = settings.self_purchase if self_purchase is None else self_purchase
-        draft = rules.draft(
-            max_total_bps=settings.max_total_bps, depth=row.depth, self_purchase=own, effective_at=since,
-            **terms_of(given),
-        )  # fmt: skip
-        policy = None
-        if qualification is not None:
-            policy = replace(
-                settings, qualification=qualification, qualification_spent_fen=spent_fen
-            )
-        return dryrun.run(
-            session, row.id, draft, since=since, until=end, top=top, qualification=policy
-        )
-
-
-@rule.command("house")
-@account_option
-@since_option
-@until_option
-@form
-def house(slug: str, since: datetime, until: datetime | None) -> dict[str, Any]:
-    """What stayed with the merchant because no eligible earner stood at a level, by reason."""
-    with context().database.snapshot() as session:
-        return dryrun.house(session, accounts.get(session, slug).id, since, until or _now())
 
 
 # --- grades ---------------------------------------------------------------------------------------------------------
@@ -407,7 +333,7 @@ def scan(slug: str) -> dict[str, Any]:
     """Ask the questions now, without waiting for the clock."""
     now = _now()
     database = context().database
-    account = database.read(lambda session: _account(session, slug))
+    account = database.read(lambda session: account_of(session, slug))
     found = database.read(lambda session: risk.find(session, account, now))
     raised = database.transact(lambda session: risk.raise_signals(session, account, found, now))
     held = 0
@@ -426,7 +352,9 @@ def release_signal(slug: str, signal: int, note: str) -> dict[str, Any]:
     now = _now()
     return context().database.transact(
         lambda session: _signal(
-            risk.release(session, _account(session, slug), signal, actor=ACTOR, note=note, now=now)
+            risk.release(
+                session, account_of(session, slug), signal, actor=ACTOR, note=note, now=now
+            )
         )
     )
 
@@ -442,11 +370,10 @@ def confirm_signal(slug: str, signal: int, reason: str) -> dict[str, Any]:
     return context().database.transact(
         lambda session: _signal(
             risk.confirm(
-                session, _account(session, slug), signal, actor=ACTOR, reason=reason, now=now
+                session, account_of(session, slug), signal, actor=ACTOR, reason=reason, now=now
             )
         )
     )
 
 
 COMMANDS: Final = (grade, promoter, hold, watch)
-"""What app.py adds to `flask`."""

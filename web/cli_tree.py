@@ -1,4 +1,4 @@
-"""`flask member …`, `flask members …`, `flask dispute …`: who belongs to whom, changed by staff."""
+"""`flask member …`, `flask members …`, `flask dispute …`: who belongs to whom, proved, mended, and changed by staff."""
 
 from __future__ import annotations
 
@@ -9,14 +9,54 @@ import click
 from flask.cli import AppGroup
 from sqlalchemy.orm import Session
 
-from domain import accounts, disputes, moves
+from domain import accounts, disputes, moves, proof
 from domain.models import Dispute, Move
 from domain.moves import Rebound
-from web.cli import ACTOR, account_option, form, member, tree
-from web.cli import account_of as opened
+from domain.repair import repair_members
+from web.api import answers
+from web.cli import ACTOR, account_of, account_option, form, show_progress
 from web.current import context
 
 reason_option = click.option("--reason", required=True, help="Kept in the history.")
+
+
+# --- members ----------------------------------------------------------------------------------------------------------
+
+member = AppGroup("member", help="Members (会员).")
+
+
+@member.command("show")
+@account_option
+@click.argument("openid")
+@form
+def show_member(slug: str, openid: str) -> dict[str, Any]:
+    """A member: referrer, counts per level, balances in fen."""
+    return (
+        context()
+        .database.read(
+            lambda session: answers.member(session, accounts.get(session, slug).id, openid)
+        )
+        .model_dump(mode="json")
+    )
+
+
+tree = AppGroup("members", help="The tree of members.")
+
+
+@tree.command("check")
+@click.option("--repair", is_flag=True, help="Rebuild levels and figures where they differ.")
+@form
+def check_members(repair: bool) -> dict[str, Any]:
+    """Prove that levels and figures agree with who brought whom.
+
+    --repair may run beside the doors; it names what it changed, and ends with 0 when the tree is right after it.
+    """
+    changed: dict[str, Any] = {}
+    if repair:
+        mended = repair_members(context().database, context().clock.now(), show_progress).as_value()
+        changed = {"repaired": {name: mended[name] for name in mended if name != "ok"}}
+    with context().database.snapshot() as session:
+        return {**proof.members_check(session, progress=show_progress).as_value(), **changed}
 
 
 # --- rebinding ------------------------------------------------------------------------------------------------------
@@ -47,7 +87,7 @@ def _rebound(slug: str, openid: str, referrer: str | None, reason: str) -> dict[
     now = context().clock.now()
 
     def change(session: Session) -> Rebound:
-        account = opened(session, slug)
+        account = account_of(session, slug)
         return moves.rebind(session, account, openid, referrer, reason=reason, actor=ACTOR, now=now)
 
     done = context().database.transact(change)
@@ -129,7 +169,7 @@ def decide(
     now = context().clock.now()
 
     def change(session: Session) -> dict[str, Any]:
-        account = opened(session, slug)
+        account = account_of(session, slug)
         disputes.decide(
             session, account, dispute_id,
             upheld=uphold, answer=answer, friend_openid=friend, actor=ACTOR, now=now,
@@ -150,5 +190,4 @@ def _dispute(session: Session, row: Dispute) -> dict[str, Any]:
     }  # fmt: skip
 
 
-COMMANDS: Final = (dispute,)
-"""What app.py adds to `flask`; `member` and `members` are there already."""
+COMMANDS: Final = (member, tree, dispute)

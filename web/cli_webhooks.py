@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import click
 from flask.cli import AppGroup
@@ -111,7 +111,7 @@ def log(slug: str, webhook_id: int, limit: int) -> dict[str, Any]:
 
     def read(session: Session) -> dict[str, Any]:
         row = webhooks.get(session, accounts.get(session, slug).id, webhook_id)
-        tries = webhooks.log_of(session, row.id, limit=limit)
+        tries = webhooks.log_of(session, row.id, limit)
         return {
             "attempts": [
                 {
@@ -138,3 +138,6 @@ def replay(slug: str, delivery: str) -> dict[str, Any]:
         return {"again": webhooks.replay(session, account.id, delivery, now)}
 
     return context().database.transact(change)
+
+
+COMMANDS: Final = (webhook,)

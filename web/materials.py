@@ -35,7 +35,7 @@ def set_permanent(
 
 
 def remove(context: Context, account: OpenAccount, media: int, *, actor: str) -> None:
-    """Delete a file that no reply shows. Raises `Conflict`, `NotFound`."""
+    """Delete a file that nothing shows. Raises `Conflict`, `NotFound`."""
     context.database.read(lambda session: uploads.check_unused(session, account.id, media))
     _let_go(context, account, media)
     now = context.clock.now()

@@ -35,9 +35,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from context import Context
+from domain.china import CHINA
 from domain.errors import DomainError
 from domain.money import percent, yuan
-from domain.texts import CHINA
 
 STATIC: Final = Path(__file__).parent / "static"
 MOST_BYTES: Final = 32 * 1024 * 1024

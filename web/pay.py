@@ -12,12 +12,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from domain import accounts, audit, merchants, withdrawals
+from domain import accounts, audit, merchants, payouts, withdrawals
 from domain.accounts import OpenAccount
 from domain.errors import Busy, NotFound
 from domain.merchants import OpenMerchant
+from domain.payouts import ProviderNews
 from domain.secrets import Unreadable
-from domain.withdrawals import ProviderNews, WrongState
+from domain.withdrawals import WrongState
 from web.current import context
 from wechat import pay
 from wechat.pay import NotGenuine, PayNotice, Transfer
@@ -72,7 +73,7 @@ def _taken(account: OpenAccount, notice: PayNotice, transfer: Transfer) -> tuple
 
     def take(session: Session) -> str | None:
         """What is wrong; None when the notice is in the books."""
-        row = withdrawals.find_by_payout_no(session, transfer.out_bill_no)
+        row = payouts.find_by_payout_no(session, transfer.out_bill_no)
         if row is None or row.account_id != account.id or row.terms is None:
             audit.record(
                 session, account.id, actor="system", action="payout_alarm",
@@ -80,8 +81,8 @@ def _taken(account: OpenAccount, notice: PayNotice, transfer: Transfer) -> tuple
                 now=now,
             )  # fmt: skip
             return "unknown number"
-        payout = withdrawals.payout_of(session, row)
-        problem = withdrawals.mismatch(
+        payout = payouts.payout_of(session, row)
+        problem = payouts.mismatch(
             payout,
             number=transfer.out_bill_no,
             mch_id=transfer.mch_id,
@@ -96,7 +97,7 @@ def _taken(account: OpenAccount, notice: PayNotice, transfer: Transfer) -> tuple
             transfer.state, transfer.transfer_bill_no, None, transfer.fail_reason, transfer.created_at
         )  # fmt: skip
         try:
-            withdrawals.record_news(session, account, row.id, news, now)
+            payouts.record_news(session, account, row.id, news, now)
         except WrongState as error:
             withdrawals.sound_by_id(
                 session, account.id, row.id, "contradiction", now,

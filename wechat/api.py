@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
-from urllib.parse import quote
 
 from wechat.client import PlatformClient
 from wechat.errors import OutcomeUnknown, Refused, Retryable, WeChatError
@@ -130,11 +129,6 @@ def create_qrcode(client: PlatformClient, scene: str, *, expire_seconds: int | N
     answer = client.post(path, data=body)
     expires = None if expire_seconds is None else _number(answer, "expire_seconds", path)
     return QRCode(text_in(answer, "ticket", path), text_in(answer, "url", path), expires)
-
-
-def qrcode_image_url(client: PlatformClient, ticket: str) -> str:
-    """Where anybody may see the image of a ticket, without logging in."""
-    return f"{client.mp_base}/cgi-bin/showqrcode?ticket={quote(ticket, safe='')}"
 
 
 def fetch_qrcode_image(client: PlatformClient, ticket: str) -> bytes:

@@ -14,8 +14,6 @@ from wechat.client import PlatformClient
 from wechat.errors import OutcomeUnknown, Retryable
 
 TITLE: Final = 32
-AUTHOR: Final = 16
-DIGEST: Final = 120
 
 PUBLISHED: Final = 0
 PUBLISHING: Final = 1
@@ -57,11 +55,6 @@ def add_draft(client: PlatformClient, articles: Sequence[DraftArticle]) -> str:
     path = "/cgi-bin/draft/add"
     body = {"articles": [one.as_value() for one in articles]}
     return text_in(client.post(path, data=body), "media_id", path)
-
-
-def delete_draft(client: PlatformClient, media_id: str) -> None:
-    """https://developers.weixin.qq.com/doc/service/api/draftbox/draftmanage/api_draft_delete"""
-    client.post("/cgi-bin/draft/delete", data={"media_id": media_id})
 
 
 def upload_article_image(

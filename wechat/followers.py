@@ -10,9 +10,6 @@ from typing import Final
 from wechat.client import PlatformClient
 from wechat.tags import OpenidPage, page_of
 
-PAGE: Final = 10_000
-"""Openids of a full page."""
-PAGES_PER_DAY: Final = 500
 REMARK_BYTES: Final = 29
 """WeChat's page says "fewer than 30 bytes"."""
 

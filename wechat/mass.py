@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from wechat.api import text_in
 from wechat.client import PlatformClient
-from wechat.errors import OutcomeUnknown, Refused, Retryable
+from wechat.errors import OutcomeUnknown, Refused
 
 LIST_SIZE: Final = 10_000
 SMALLEST_LIST: Final = 2
@@ -27,12 +27,9 @@ SENDING_NOW: Final = 45066
 PERIOD_QUOTA: Final = 45028
 """The account's mass messages of this period are used up."""
 WAITS_FOR_ADMIN: Final = 89504
-REFUSED_BY_ADMIN: Final = 89505
 
 SUCCESS: Final = "SEND_SUCCESS"
 SENDING: Final = "SENDING"
-FAILED: Final = "SEND_FAIL"
-DELETED: Final = "DELETE"
 
 Branch = Mapping[str, Any]
 """msgtype and its content, as `text_branch` and its siblings make it."""
@@ -127,35 +124,3 @@ def mass_status(client: PlatformClient, msg_id: str) -> str:
     path = "/cgi-bin/message/mass/get"
     answer = client.post(path, data={"msg_id": msg_id})
     return text_in(answer, "msg_status", path)
-
-
-def delete_mass(client: PlatformClient, msg_id: str, article_idx: int = 0) -> None:
-    """Take back articles or a video that were sent; 0 is all articles. The message stays on phones that showed it.
-
-    https://developers.weixin.qq.com/doc/service/api/notify/message/api_deletemassmsg
-    """
-    body = {"msg_id": msg_id, "article_idx": article_idx}
-    client.post("/cgi-bin/message/mass/delete", data=body)
-
-
-def mass_speed(client: PlatformClient) -> int:
-    """How fast WeChat sends: 0 to 4, 800,000 to 100,000 a minute.
-
-    https://developers.weixin.qq.com/doc/service/api/notify/message/api_getspeed
-    """
-    path = "/cgi-bin/message/mass/speed/get"
-    answer = client.post(path, data={})
-    try:
-        return int(answer["speed"])
-    except (KeyError, TypeError, ValueError):
-        raise Retryable("the answer holds no valid speed", path=path) from None
-
-
-def set_mass_speed(client: PlatformClient, speed: int) -> None:
-    """0 to 4. 45083, 45084.
-
-    https://developers.weixin.qq.com/doc/service/api/notify/message/api_setspeed
-    """
-    if speed not in range(5):
-        raise ValueError("a speed is 0 to 4")
-    client.post("/cgi-bin/message/mass/speed/set", data={"speed": speed})

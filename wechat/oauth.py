@@ -20,8 +20,6 @@ BASE: Final = "snsapi_base"
 USERINFO: Final = "snsapi_userinfo"
 """Nickname and picture, which a visitor is asked for."""
 SCOPES: Final = (BASE, USERINFO)
-CODE_SECONDS: Final = 300
-"""How long a code can be exchanged, once."""
 
 _CODE_REFUSED: Final = frozenset(
     {
@@ -112,12 +110,12 @@ def exchange(client: PlatformClient, secret: str, code: str) -> Grant:
     )
 
 
-def profile(client: PlatformClient, grant: Grant, *, language: str = "zh_CN") -> Profile:
+def profile(client: PlatformClient, grant: Grant) -> Profile:
     """Nickname and picture, after `snsapi_userinfo`. Refused for 48001 (the scope was snsapi_base); GrantExpired.
 
     https://developers.weixin.qq.com/doc/service/api/webdev/access/api_snsuserinfo
     """
-    params = {"access_token": grant.access_token, "openid": grant.openid, "lang": language}
+    params = {"access_token": grant.access_token, "openid": grant.openid, "lang": "zh_CN"}
     answer = _asked(client, _USERINFO_PATH, params, grant.access_token)
     openid = _text(answer, "openid", _USERINFO_PATH)
     if openid != grant.openid:

@@ -128,9 +128,7 @@ class PayNotice:
             raise NotGenuine("the content is not a transfer") from error
 
 
-def open_client(
-    keys: Keys, app_id: str, *, api_base: str, notify_url: str, timeout: Timeout = TIMEOUT
-) -> PayClient:
+def open_client(keys: Keys, app_id: str, *, api_base: str, notify_url: str) -> PayClient:
     """A client that calls `api_base` and nobody else; nothing is called yet. ValueError for keys that are none."""
     try:
         library = WeChatPay(
@@ -142,7 +140,7 @@ def open_client(
             appid=app_id,
             notify_url=notify_url,
             logger=None,  # it would write signatures and decrypted notices (libraries.md V7)
-            timeout=timeout,
+            timeout=TIMEOUT,
             public_key=keys.public_key,
             public_key_id=keys.public_key_id,
         )

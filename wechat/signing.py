@@ -41,10 +41,8 @@ def is_signed(
     )
 
 
-def is_fresh(timestamp: str, now: datetime, *, within_seconds: int = FRESH_SECONDS) -> bool:
-    """Whether `timestamp` (Unix seconds, as text from the query) lies within `within_seconds` of
-    `now` (aware).
-    """
+def is_fresh(timestamp: str, now: datetime) -> bool:
+    """Whether `timestamp` (Unix seconds, as text from the query) lies within `FRESH_SECONDS` of `now` (aware)."""
     if not (timestamp.isascii() and timestamp.isdigit()) or len(timestamp) > _LONGEST_TIMESTAMP:
         return False
-    return abs(now.timestamp() - int(timestamp)) <= within_seconds
+    return abs(now.timestamp() - int(timestamp)) <= FRESH_SECONDS

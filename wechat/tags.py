@@ -44,9 +44,7 @@ EXPLAINED: Final[Mapping[int, str]] = MappingProxyType(
 )
 
 NO_SUCH_TAG: Final = 45159
-TOO_MANY_TAGS_OF_ONE: Final = 45059
 BUSY_PERSON: Final = 45169
-PARTLY_REFUSED: Final = 45171
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,6 @@ PAUSED: Final = "paused"
 DONE: Final = "done"
 CANCELLED: Final = "cancelled"
 FAILED: Final = "failed"
-STATES: Final = (DRAFT, SCHEDULED, RUNNING, PAUSED, DONE, CANCELLED, FAILED)
 
 MAX_FILES: Final = 20
 FILE_BYTES: Final = contents.IMAGE_BYTES
@@ -160,15 +159,10 @@ def get(session: Session, account_id: int, campaign_id: int) -> Campaign:
 
 
 def list_campaigns(
-    session: Session,
-    account_id: int,
-    *,
-    states: Sequence[str] = STATES,
-    before_id: int | None = None,
-    limit: int = 50,
+    session: Session, account_id: int, *, before_id: int | None = None, limit: int = 50
 ) -> list[Campaign]:
     """Campaigns of an account, newest first; keyset page before `before_id`."""
-    query = select(Campaign).where(Campaign.account_id == account_id, Campaign.state.in_(states))
+    query = select(Campaign).where(Campaign.account_id == account_id)
     if before_id is not None:
         query = query.where(Campaign.id < before_id)
     return list(session.scalars(query.order_by(Campaign.id.desc()).limit(limit)))
@@ -526,10 +520,3 @@ def prune_months(session: Session, before_month: int, limit: int = 1000) -> int:
 
 _OLD_MONTH = Sql("SELECT member_id FROM mass_month WHERE month < ? LIMIT ?")
 _FORGET = Sql("DELETE FROM mass_month WHERE month < ? AND member_id IN (??)")
-_SENT_TO = Sql("SELECT sent FROM mass_month WHERE month = ? AND member_id = ?")
-
-
-def allowance_left(session: Session, member_id: int, now: datetime) -> int:
-    """How many of this month's four mass messages a member can still be delivered, by our own count."""
-    row = _SENT_TO(session, people.month_of(now), member_id).first()
-    return max(0, people.MASS_A_MONTH - (0 if row is None else row.sent))

@@ -13,9 +13,9 @@ from typing import Any, Final
 from sqlalchemy.orm import Session
 
 from domain import accounts, events, members, windows
+from domain.china import month_of
 from domain.db import Sql, to_db
 from domain.errors import Invalid
-from domain.texts import CHINA
 
 MASS: Final = "mass"
 CUSTOM: Final = "custom"
@@ -111,12 +111,6 @@ def _instant(name: str, value: Any) -> datetime | None:
     if instant.tzinfo is None:
         raise Invalid("an instant needs its zone", key=name)
     return instant.astimezone(UTC)
-
-
-def month_of(now: datetime) -> int:
-    """Beijing's month, as 202603."""
-    moment = now.astimezone(CHINA)
-    return moment.year * 100 + moment.month
 
 
 @dataclass(frozen=True, slots=True)

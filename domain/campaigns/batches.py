@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
-from domain.campaigns.audience import month_of
+from domain.china import month_of
 from domain.db import Sql, changed, from_db, maybe_from_db, to_db, to_json
 from domain.secrets import digest
 
@@ -84,9 +84,9 @@ def claimed(session: Session, token: str) -> Batch | None:
 _HOLD = Sql("UPDATE campaign_batch SET next_at = ? WHERE lease_token = ? AND state = 'claimed'")
 
 
-def hold(session: Session, token: str, now: datetime, lease_seconds: int = LEASE_SECONDS) -> bool:
+def hold(session: Session, token: str, now: datetime) -> bool:
     """Lengthen the lease; False when it is another worker's by now."""
-    until = to_db(now + timedelta(seconds=lease_seconds))
+    until = to_db(now + timedelta(seconds=LEASE_SECONDS))
     return changed(_HOLD(session, until, token)) == 1
 
 
@@ -500,8 +500,3 @@ def told(
         )
         == 1
     )  # fmt: skip
-
-
-def result_of(text: str | None) -> dict[str, Any]:
-    """What WeChat told of a batch, as it was kept."""
-    return {} if text is None else dict(json.loads(text))

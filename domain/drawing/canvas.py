@@ -12,7 +12,7 @@ import segno
 from PIL import Image, ImageDraw, ImageOps
 
 from domain import designs
-from domain.designs import Avatar, Code, Design, Text
+from domain.designs import Avatar, Code, Design
 from domain.drawing import banyan, lettering
 from domain.drawing.uploads import clean_upload
 from domain.errors import Invalid
@@ -147,13 +147,3 @@ def _code(picture: Image.Image, item: Code, url: str) -> None:
             if dark:
                 at = (left + start + x * scale, top + start + y * scale)
                 pen.rectangle((*at, at[0] + scale - 1, at[1] + scale - 1), fill=item.dark)
-
-
-def text_alone(design: Design, item: Text, values: Mapping[str, str]) -> Image.Image:
-    """One text of a design in white on black, nothing else: where its ink lies (tests look)."""
-    picture = Image.new("RGB", (design.width, design.height))
-    white = Text(
-        item.box, item.text, item.size, item.least, item.lines, (255, 255, 255), item.align, item.serif, item.bold
-    )  # fmt: skip
-    lettering.write(picture, white, designs.filled(item.text, values))
-    return picture

@@ -18,8 +18,8 @@ from typing import Any, Final, Protocol
 from sqlalchemy import MetaData, Table, create_engine, inspect, select
 from sqlalchemy.pool import NullPool
 
+from domain.china import CHINA
 from domain.errors import Invalid
-from domain.sheets import CHINA
 
 PEOPLE: Final = ("members", "users", "user", "t_user", "t_users", "member")
 RELATIONS: Final = ("t_user_relations", "t_user_relation", "user_relations", "relations")

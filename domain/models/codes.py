@@ -79,8 +79,9 @@ class QrTicket(Base):
 
 
 class Code(Base):
-    """渠道码, 商品码: how the merchant keeps a scene that is not a promoter's. `people` and `following` are counted by
-    the clock at `counted_at`."""
+    """渠道码, 商品码: how the merchant keeps a scene that is not a promoter's. Its own answer is a text (`reply`), a
+    picture of ours (`media`, a row of reply_media), or one of WeChat's library (`media_id`). `people` and `following`
+    are counted by the clock at `counted_at`."""
 
     __tablename__ = "code"
     __table_args__ = (Index(None, "account_id", "scene_id"),)  # the list, page by page
@@ -89,6 +90,7 @@ class Code(Base):
     name: Mapped[Name]
     reply: Mapped[str | None] = mapped_column(String(2000))
     media_id: Mapped[str | None] = mapped_column(ascii_key(128))
+    media: Mapped[MaybeRef]
     tag: Mapped[MaybeName]
     created_at: Mapped[At]
     archived_at: Mapped[MaybeAt]
@@ -157,7 +159,8 @@ class Poster(Base):
 
 
 class PosterTemplate(Base):
-    """海报模板: a design of one account. Never edited: a changed one is a new row, so that statistics stay true."""
+    """海报模板: a design of one account. Never edited: a changed one is a new row, so that statistics stay true. Active
+    ones of a purpose share the members by `weight`."""
 
     __tablename__ = "poster_template"
     __table_args__ = (
@@ -171,6 +174,7 @@ class PosterTemplate(Base):
     design: Mapped[Json]
     created_at: Mapped[At]
     retired_at: Mapped[MaybeAt]
+    weight: Mapped[int] = mapped_column(Integer, server_default=text("1"))
 
 
 class Picture(Base):

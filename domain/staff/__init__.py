@@ -93,12 +93,6 @@ def grant(session: Session, staff_id: int, account_id: int, role: str) -> None:
     session.flush()
 
 
-def roles_of(session: Session, staff_id: int) -> dict[int, str]:
-    """The role of a person in each account, by account id."""
-    rows = session.scalars(select(StaffRole).where(StaffRole.staff_id == staff_id))
-    return {row.account_id: row.role for row in rows}
-
-
 def role_in(session: Session, staff_id: int, account_id: int) -> str | None:
     """The person's role in this account, None when they have no business there."""
     return session.scalar(
@@ -153,11 +147,6 @@ def is_last_owner(session: Session, staff_id: int, account_id: int) -> bool:
 def set_language(session: Session, staff_id: int, language: str) -> None:
     """The language of this person's pages: "zh" or "en"; "" is the browser's choice."""
     session.execute(update(Staff).where(Staff.id == staff_id).values(language=language))
-
-
-def all_of(session: Session) -> list[Staff]:
-    """Everybody with a login, by login."""
-    return list(session.scalars(select(Staff).order_by(Staff.login)))
 
 
 def _hashed(password: str) -> str:

@@ -80,11 +80,6 @@ def saw(session: Session, session_id: int, now: datetime) -> None:
     )
 
 
-def is_open(row: StaffSession, now: datetime) -> bool:
-    """Whether the session still lets somebody in."""
-    return row.revoked_at is None and row.expires_at > now and row.seen_at + IDLE > now
-
-
 def open_of(session: Session, staff_id: int, now: datetime, limit: int = 50) -> list[StaffSession]:
     """The person's open sessions, newest first."""
     query = select(StaffSession).where(

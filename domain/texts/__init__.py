@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from domain.china import CHINA
 from domain.errors import Invalid
 from domain.models import TextOverride
 from domain.money import yuan
@@ -38,8 +39,6 @@ _NAMES: Final = {
 """What people call a language."""
 _BY_NAME: Final = {name: lang for lang, names in _NAMES.items() for name in names}
 
-CHINA: Final = timezone(timedelta(hours=8))
-"""China has one time zone and no summer time."""
 MAX_LENGTH: Final = 2000
 
 
@@ -190,10 +189,10 @@ def set_override(
     session.flush()
 
 
-def overrides_of(session: Session, account_id: int, lang: str = ZH_CN) -> dict[str, str]:
-    """The account's wordings in a language that are usable today: one that an upgrade made impossible gives way to the
+def overrides_of(session: Session, account_id: int) -> dict[str, str]:
+    """The account's Chinese wordings that are usable today: one that an upgrade made impossible gives way to the
     default."""
-    return dict(words_of(session, account_id)[lang].overrides)
+    return dict(words_of(session, account_id)[ZH_CN].overrides)
 
 
 def stored(session: Session, account_id: int, lang: str) -> dict[str, str]:

@@ -18,8 +18,6 @@ from simulator.state import Merchant, PayOrder, Refund, World
 endpoints = PayEndpoints()
 
 ACCOUNTS = ("BASIC", "OPERATION", "FEES")
-PAYS_FROM = "OPERATION"
-"""Transfers are paid from 运营账户."""
 TRADE_KINDS = ("ALL", "SUCCESS", "REFUND")
 MADE_AT_HOUR = 9
 KEPT_DAYS = 92
@@ -27,7 +25,6 @@ APPLY = "/v3/bill/fundflowbill"
 DOWNLOAD = "/v3/billdownload/file"
 TRADES = "/v3/bill/tradebill"
 
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _NAME = re.compile(r"bill-[0-9a-f]{40}")
 _HEADINGS = (
     "记账时间,微信支付业务单号,资金流水单号,业务名称,业务类型,收支类型,收支金额(元),账户结余(元),资金变更提交申请人,"

@@ -16,11 +16,11 @@ from sqlalchemy import text
 
 import backups
 from backups import BackupRefused
-from domain import members, outbox, withdrawals
+from domain import members, outbox, payouts, withdrawals
 from domain.db import Database
 from domain.models import Withdrawal
+from domain.payouts import ProviderNews, Terms
 from domain.secrets import Keyring
-from domain.withdrawals import ProviderNews, Terms
 from tests.domain.world import KEYRING, START, World
 from tests.support.databases import Schemas
 
@@ -174,7 +174,7 @@ def test_restore_while_wechat_and_the_shop_have_newer_facts(
     """F24: the pushes of the spool, the shop's reports and the bills of WeChat Pay are told again, and nothing is
     counted or paid twice."""
     first = ask_for_money(shop, "m-before")
-    shop.do(lambda s: withdrawals.begin(s, shop.account, first.id, TERMS, shop.now))
+    shop.do(lambda s: payouts.begin(s, shop.account, first.id, TERMS, shop.now))
     refunded = shop.pay("bob", 5000)
     file = back_up(shop, tmp_path)
     since = shop.now
@@ -231,11 +231,11 @@ def finish(world: World, payout_no: str) -> None:
     """WeChat Pay, asked for the number, says that it was paid."""
 
     def record(session: Any) -> None:
-        row = withdrawals.find_by_payout_no(session, payout_no)
+        row = payouts.find_by_payout_no(session, payout_no)
         assert row is not None
         if row.status == withdrawals.APPROVED:
-            withdrawals.begin(session, world.account, row.id, TERMS, world.now)
+            payouts.begin(session, world.account, row.id, TERMS, world.now)
         news = ProviderNews("SUCCESS", bill_no=f"bill-{payout_no}")
-        withdrawals.finish(session, world.account, row.id, paid=True, news=news, now=world.now)
+        payouts.finish(session, world.account, row.id, paid=True, news=news, now=world.now)
 
     world.do(record)

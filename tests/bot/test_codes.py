@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from bot import known
-from domain import accounts, code_stats, codes, events, outbox, products, scenes
+from domain import accounts, code_stats, codes, events, outbox, products, scenes, uploads
+from domain.china import day_of
 from domain.models import Event, Outbox
-from domain.reports import day_of
 from tests.bot.chat import Chat
+from tests.bot.test_replies import upload, waiting
 
 
 def add(chat: Chat, name: str, **more: Any) -> codes.Card:
@@ -56,6 +58,23 @@ def test_a_channel_can_answer_with_a_picture(chat: Chat) -> None:
     card = add(chat, "橱窗", media_id="MEDIA")
     reply = scan(chat, "anna", card.scene.code)
     assert (reply.field("MsgType"), reply.field("Image/MediaId")) == ("image", "MEDIA")
+
+
+def test_a_picture_of_ours_answers_who_follows_and_who_scans_and_follows_when_wechat_has_none(
+    chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known, "KEEP_SECONDS", 0)
+    picture = upload(chat, "image", "a.png", b"\x89PNG\r\n\x1a\n1", None)
+    card = add(chat, "橱窗", media=picture)
+    assert scan(chat, "dan", card.scene.code).is_success
+    [[image]] = waiting(chat)
+    assert (image["kind"], image["media"]) == ("image", picture)
+    later = chat.context.clock.now() + timedelta(days=3)
+    chat.do(lambda session: uploads.keep_id(session, picture, "m-image", later))
+    for event, key in (("subscribe", f"qrscene_{card.scene.code}"), ("SCAN", card.scene.code)):
+        said = chat.event("anna", event, EventKey=key, Ticket="T")
+        assert said.field("Image/MediaId") == "m-image"
+    assert len(waiting(chat)) == 1
 
 
 def test_a_product_code_shows_the_product_and_where_it_is_sold(

@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy.orm import Session
 
 from app import app_of
-from domain import accounts, commissions, members, proof, refunds, withdrawals
+from domain import accounts, commissions, members, payouts, proof, refunds, withdrawals
 from domain.models import Withdrawal
 from domain.money import parse_yuan
+from domain.payouts import ProviderNews, Terms
 from domain.refunds import Refunding
-from domain.withdrawals import ProviderNews, Terms
 from tests.bot.chat import Chat, text_xml
 
 TERMS = Terms("1900000109", "1005", "推广佣金提现", (("岗位类型", "推广员"),))
@@ -156,14 +156,14 @@ def test_every_state_has_its_sentence(rich: Chat) -> None:
     def news(state: str, reason: str | None = None) -> None:
         number = last(rich).id
         rich.do(
-            lambda s: withdrawals.record_news(
+            lambda s: payouts.record_news(
                 s, account, number, ProviderNews(state, f"b{number}", "p", reason), now
             )
         )
 
     def begin() -> None:
         number = last(rich).id
-        rich.do(lambda s: withdrawals.begin(s, account, number, TERMS, now))
+        rich.do(lambda s: payouts.begin(s, account, number, TERMS, now))
 
     def progress() -> str:
         return rich.say("anna", "提现进度").text.split("\n\n")[1]

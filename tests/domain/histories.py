@@ -25,6 +25,7 @@ from domain import (
     members,
     moves,
     orders,
+    payouts,
     promoters,
     refunds,
     registrations,
@@ -34,10 +35,10 @@ from domain.db import Database, maybe_from_db
 from domain.errors import DomainError
 from domain.members import Touch
 from domain.models import Commission, Dispute, Hold, Member, Order, Withdrawal
+from domain.payouts import ProviderNews
 from domain.refunds import Refunding
 from domain.rules import Terms
 from domain.tally import COLUMNS
-from domain.withdrawals import ProviderNews
 from tests.domain import naive_shop
 from tests.domain.naive_shop import Rule, Shop
 from tests.domain.purse import TERMS
@@ -614,7 +615,7 @@ class Driver:
             if act in ACTS:
                 return ACTS[act](session, world, number)
             news = ProviderNews(act, f"bill-{number}", "package")
-            return withdrawals.record_news(session, world.account, number, news, world.now).status
+            return payouts.record_news(session, world.account, number, news, world.now).status
 
         def naive(shop: Shop) -> str:
             if act in NAIVE_ACTS:
@@ -634,19 +635,19 @@ class Driver:
 
 
 def _begin(session: Session, world: World, number: int) -> str:
-    withdrawals.begin(session, world.account, number, TERMS, world.now)
+    payouts.begin(session, world.account, number, TERMS, world.now)
     return withdrawals.PAYING
 
 
 ACTS: dict[str, Callable[[Session, World, int], str]] = {
     "begin": _begin,
     "offline": lambda s, w, n: (
-        withdrawals.pay_offline(s, w.account, n, actor="staff/1", proof="回单 1", now=w.now).status
+        payouts.pay_offline(s, w.account, n, actor="staff/1", proof="回单 1", now=w.now).status
     ),
     "give up": lambda s, w, n: (
-        withdrawals.give_up(s, w.account, n, actor="staff/1", reason="没有权限", now=w.now).status
+        payouts.give_up(s, w.account, n, actor="staff/1", reason="没有权限", now=w.now).status
     ),
-    "no such bill": lambda s, w, n: withdrawals.finish_unsent(s, w.account, n, w.now).status,
+    "no such bill": lambda s, w, n: payouts.finish_unsent(s, w.account, n, w.now).status,
 }
 NAIVE_ACTS: dict[str, Callable[[Shop, str, datetime], str]] = {
     "begin": Shop.begin,

@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from domain import members, withdrawals
+from domain import members, payouts, withdrawals
 from domain.models import Balance, Outbox, Posting, Withdrawal
-from domain.withdrawals import Payout, ProviderNews, Terms
+from domain.payouts import Payout, ProviderNews, Terms
 from tests.domain.world import World
 
 TERMS = Terms("1900000109", "1005", "推广佣金提现", (("岗位类型", "推广员"), ("报酬说明", "佣金")))
@@ -56,14 +56,12 @@ class Purse:
 
     def begin(self, withdrawal: Withdrawal, terms: Terms = TERMS) -> Payout:
         world = self.world
-        return world.do(
-            lambda s: withdrawals.begin(s, world.account, withdrawal.id, terms, world.now)
-        )
+        return world.do(lambda s: payouts.begin(s, world.account, withdrawal.id, terms, world.now))
 
     def news(self, withdrawal: Withdrawal, news: ProviderNews) -> Withdrawal:
         world = self.world
         return world.do(
-            lambda s: withdrawals.record_news(s, world.account, withdrawal.id, news, world.now)
+            lambda s: payouts.record_news(s, world.account, withdrawal.id, news, world.now)
         )
 
     def pay(self, withdrawal: Withdrawal) -> Withdrawal:

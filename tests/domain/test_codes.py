@@ -19,7 +19,9 @@ from domain import (
     products,
     scenes,
     tags,
+    uploads,
 )
+from domain.china import day_of
 from domain.code_stats import Figures
 from domain.errors import Conflict, Invalid, NotFound
 from domain.models import (
@@ -33,7 +35,6 @@ from domain.models import (
     Poster,
     Scene,
 )
-from domain.reports import day_of
 from tests.domain.world import World
 
 
@@ -107,7 +108,7 @@ def test_a_product_has_a_code_for_each_place(world: World) -> None:
     [
         ({"name": " "}, Invalid), ({"name": "长" * 61}, Invalid), ({"sku": "NONE"}, NotFound),
         ({"reply": "字" * 601}, Invalid), ({"tag": "长" * 31}, Invalid), ({"media_id": "图"}, Invalid),
-        ({"reply": "好", "media_id": "M"}, Invalid),
+        ({"reply": "M", "media_id": "M"}, Invalid), ({"media": 99}, Invalid),
     ],
 )  # fmt: skip
 def test_an_impossible_code_is_refused_and_leaves_nothing(
@@ -117,6 +118,37 @@ def test_an_impossible_code_is_refused_and_leaves_nothing(
         add(world, **wrong)
     assert world.look(lambda s: s.scalar(select(func.count(Code.scene_id)))) == 0
     assert world.look(lambda s: s.scalar(select(func.count(Scene.id)))) == 0
+
+
+def test_a_picture_of_a_code_is_ours_stays_and_is_renewed_until_the_code_is_archived(
+    world: World,
+) -> None:
+    def keep(session: Session, account_id: int, kind: str, name: str, content: bytes) -> int:
+        return uploads.add(
+            session, account_id, kind=kind, name=name, content=content, actor="小王", now=world.now
+        ).id
+
+    ours = world.account.id
+    picture = world.do(lambda s: keep(s, ours, "image", "a.png", b"\x89PNG\r\n\x1a\n1"))
+    for wrong in (
+        world.do(lambda s: keep(s, ours, "voice", "a.mp3", b"ID3")),
+        world.do(lambda s: keep(s, ours + 1, "image", "a.png", b"\x89PNG\r\n\x1a\n1")),
+    ):
+        with pytest.raises(Invalid, match="no such file"):
+            add(world, media=wrong)
+    card = add(world, media=picture)
+    assert world.look(lambda s: uploads.to_renew(s, world.now)) == [(ours, picture)]
+    with pytest.raises(Conflict, match="a code answers"):
+        world.do(lambda s: uploads.remove(s, ours, picture))
+    world.do(lambda s: codes.archive(s, ours, card.scene.code, world.now))
+    assert world.look(lambda s: uploads.to_renew(s, world.now)) == []
+    with pytest.raises(
+        Conflict, match="a code answers"
+    ):  # it is still scanned while its ticket lives
+        world.do(lambda s: uploads.remove(s, ours, picture))
+    nothing: dict[str, Any] = {"reply": None, "media": None, "media_id": None, "tag": None}
+    world.do(lambda s: codes.change(s, ours, card.scene.code, **nothing))
+    world.do(lambda s: uploads.remove(s, ours, picture))
 
 
 def test_a_code_of_another_account_is_unknown(world: World) -> None:
@@ -141,11 +173,22 @@ def test_the_list_goes_page_by_page_with_the_newest_tickets(world: World) -> Non
     world.do(lambda s: codes.archive(s, world.account.id, cards[1].scene.code, world.now))
     assert len(world.look(lambda s: codes.page(s, world.account.id))) == 4
     assert len(world.look(lambda s: codes.page(s, world.account.id, archived=True))) == 5
+    named = world.look(lambda s: codes.names(s, world.account.id, limit=2, archived=True))
+    assert named == [(card.scene.code, card.code.name) for card in cards[:2]]
+    assert (cards[1].scene.code, "渠道1") not in world.look(
+        lambda s: codes.names(s, world.account.id, limit=9)
+    )
 
 
 def test_a_code_is_renamed_and_keeps_its_scene(world: World) -> None:
     card = add(world, reply="旧")
-    changed = {"name": "大门", "reply": None, "media_id": None, "tag": None}
+    changed: dict[str, Any] = {
+        "name": "大门",
+        "reply": None,
+        "media": None,
+        "media_id": None,
+        "tag": None,
+    }
     world.do(lambda s: codes.change(s, world.account.id, card.scene.code, **changed))
     now = world.look(lambda s: codes.get(s, world.account.id, card.scene.code))
     assert (now.code.name, now.code.reply, now.scene.id) == ("大门", None, card.scene.id)

@@ -9,8 +9,8 @@ import pytest
 
 from domain import manners, notices
 from domain.accounts import Settings
+from domain.china import CHINA
 from domain.outbox import Claimed
-from domain.texts import CHINA
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=CHINA)  # a Wednesday
 

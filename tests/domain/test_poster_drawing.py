@@ -9,6 +9,7 @@ import io
 import os
 import random
 import unicodedata
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ import zxingcpp
 from PIL import Image
 
 from domain import designs, drawing
-from domain.designs import Text
+from domain.designs import Design, Text
 from domain.drawing import canvas, lettering
 from domain.errors import Invalid
 
@@ -83,13 +84,21 @@ def test_two_hundred_nicknames_give_posters_whose_code_every_camera_reads() -> N
     assert (unread, heavy) == ([], [])
 
 
+def text_alone(design: Design, item: Text, name: str) -> Image.Image:
+    """The text in white on black, nothing else: where its ink lies."""
+    picture = Image.new("RGB", (design.width, design.height))
+    white = replace(item, color=(255, 255, 255))
+    lettering.write(picture, white, designs.filled(item.text, values(name)))
+    return picture
+
+
 def test_no_nickname_leaves_its_box() -> None:
     design = designs.built_in(designs.INVITE)
     (item,) = (each for each in design.items if isinstance(each, Text) and "{name}" in each.text)
     left, top, right, bottom = item.box.edges
     outside = {}
     for name in NAMES:
-        ink = canvas.text_alone(design, item, values(name)).getbbox()
+        ink = text_alone(design, item, name).getbbox()
         assert ink is not None, f"nothing is drawn for {name!a}"
         if ink[0] < left or ink[1] < top or ink[2] > right or ink[3] > bottom:
             outside[name] = ink

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections import Counter
 
@@ -31,7 +32,7 @@ def add(world: World, name: str = "春", **changes: object) -> PosterTemplate:
 
 
 def test_members_are_spread_over_variants_and_only_those_move_who_must() -> None:
-    rows = [PosterTemplate(id=number) for number in (1, 2, 3)]
+    rows = [PosterTemplate(id=number, weight=1) for number in (1, 2, 3)]
 
     def chosen(among: list[PosterTemplate]) -> dict[int, int]:
         found = {member: poster_templates.choose(among, member) for member in range(3000)}
@@ -44,6 +45,45 @@ def test_members_are_spread_over_variants_and_only_those_move_who_must() -> None
         member for member, template in before.items() if template == 3
     }
     assert poster_templates.choose([], 1) is None
+
+
+def test_equal_weights_choose_as_the_hash_alone_did_before_there_were_weights() -> None:
+    rows = [PosterTemplate(id=number, weight=7) for number in (1, 2, 3)]
+
+    def by_hash(member: int) -> int:
+        return max((1, 2, 3), key=lambda row: hashlib.sha256(f"{member}-{row}".encode()).digest())
+
+    for member in range(3000):
+        chosen = poster_templates.choose(rows, member)
+        assert chosen is not None
+        assert chosen.id == by_hash(member)
+
+
+def test_a_heavier_template_is_shown_to_more_and_nobody_moves_but_to_it() -> None:
+    light, heavy = PosterTemplate(id=1, weight=1), PosterTemplate(id=2, weight=1)
+
+    def with_heavy() -> set[int]:
+        return {m for m in range(4000) if poster_templates.choose([light, heavy], m) is heavy}
+
+    before = with_heavy()
+    heavy.weight = 3
+    after = with_heavy()
+    assert before < after
+    assert 2850 < len(after) < 3150
+    assert poster_templates.share_bps(heavy, [light, heavy]) == 7500
+
+
+def test_a_weight_is_changed_within_its_range_and_account(world: World) -> None:
+    row = add(world)
+    assert (
+        world.do(lambda s: poster_templates.weigh(s, world.account.id, row.id, 100)).weight == 100
+    )
+    for wrong in (0, 101):
+        with pytest.raises(Invalid):
+            world.do(lambda s, w=wrong: poster_templates.weigh(s, world.account.id, row.id, w))  # type: ignore[misc]
+    other = World.create(world.database, "coffee")
+    with pytest.raises(NotFound):
+        world.do(lambda s: poster_templates.weigh(s, other.account.id, row.id, 2))
 
 
 def test_without_a_template_the_built_in_one_is_shown_and_after_it_the_merchants(

@@ -254,6 +254,7 @@ QUERIES: dict[str, Ask] = {
     "the rows of a lease": lambda s, a: outbox.claimed(s, "t-7"),
     "topics that are due": lambda s, a: outbox.due_topics(s, LATER),
     "a page of codes": lambda s, a: codes.page(s, a.id, after_scene=5),
+    "names of codes to choose from": lambda s, a: codes.names(s, a.id, limit=5),
     "codes that lapse": lambda s, a: codes._DUE(s, "2026-03-01 09:00:00", 5).all(),
     "figures of a page of codes": lambda s, a: code_stats.sums(
         s, a.id, code_stats.CODE, [1, 2, 3], LATER.date(), LATER.date()

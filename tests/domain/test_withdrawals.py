@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select
 
-from domain import members, merchants, notices, withdrawals
+from domain import members, merchants, notices, payouts, withdrawals
 from domain.errors import Conflict, Invalid, NotFound
 from domain.models import Audit, Withdrawal, WithdrawalApproval
+from domain.payouts import ProviderNews, Terms
 from domain.secrets import short_digest
-from domain.withdrawals import LimitReached, NotEnough, ProviderNews, Terms, WrongState
+from domain.withdrawals import LimitReached, NotEnough, WrongState
 from tests.domain.purse import TERMS, WAITING, Purse
 from tests.domain.world import KEYRING, World
 
@@ -348,7 +349,7 @@ def test_a_bank_payout_needs_its_proof_and_posts_like_any_other(purse: Purse) ->
 
     def pay(proof: str) -> Withdrawal:
         return world.do(
-            lambda s: withdrawals.pay_offline(
+            lambda s: payouts.pay_offline(
                 s, world.account, asked.id, actor="staff/1", proof=proof, now=world.now
             )
         )
@@ -366,7 +367,7 @@ def test_a_transfer_of_wechat_cannot_be_paid_by_hand_as_well(purse: Purse) -> No
     world, asked = purse.world, purse.ask(200)
     with pytest.raises(Invalid):
         world.do(
-            lambda s: withdrawals.pay_offline(
+            lambda s: payouts.pay_offline(
                 s, world.account, asked.id, actor="staff/1", proof="x", now=world.now
             )
         )
@@ -418,13 +419,11 @@ def test_payouts_are_asked_about_longest_due_first_and_none_starves(purse: Purse
     world.later(minutes=2)
 
     def due() -> list[int]:
-        return [
-            row.id for row in world.look(lambda s: withdrawals.due_to_ask(s, world.now, limit=1))
-        ]
+        return [row.id for row in world.look(lambda s: payouts.due_to_ask(s, world.now, limit=1))]
 
     def put_off(number: int) -> bool:
         until = world.now + timedelta(minutes=1)
-        return world.do(lambda s: withdrawals.ask_later(s, number, until))
+        return world.do(lambda s: payouts.ask_later(s, number, until))
 
     seen = []
     for _ in rows:
@@ -440,19 +439,15 @@ def test_only_one_sweep_takes_a_question(purse: Purse) -> None:
     purse.begin(asked)
     seen = purse.now(asked).ask_at
     until = world.now + timedelta(minutes=9)
-    taken = [
-        world.do(lambda s: withdrawals.ask_later(s, asked.id, until, seen=seen)) for _ in range(2)
-    ]
+    taken = [world.do(lambda s: payouts.ask_later(s, asked.id, until, seen=seen)) for _ in range(2)]
     assert taken == [True, False]
 
 
 def test_approved_withdrawals_that_nobody_began_are_found(purse: Purse) -> None:
     world, asked = purse.world, purse.ask(200)
-    assert world.look(lambda s: withdrawals.due_to_ask(s, world.now)) == []
+    assert world.look(lambda s: payouts.due_to_ask(s, world.now)) == []
     world.later(minutes=11)
-    assert [row.id for row in world.look(lambda s: withdrawals.due_to_ask(s, world.now))] == [
-        asked.id
-    ]
+    assert [row.id for row in world.look(lambda s: payouts.due_to_ask(s, world.now))] == [asked.id]
 
 
 def test_the_merchant_number_stays_while_transfers_are_under_way(purse: Purse) -> None:

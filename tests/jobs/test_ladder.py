@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import delete
 
 from domain import accounts, members, notices, outbox, subscriptions, windows
 from domain.models import Notice, Outbox
@@ -241,20 +240,6 @@ def test_two_workers_merge_a_burst_into_one_message(shop: Shop, process: Process
     assert sorted(told) == sorted(keys)
     assert shop.rows("pending", "claimed", "dead", "unsure") == []
     assert len(messages(shop, member, "template")) <= 3
-
-
-def test_what_became_of_a_notice_can_be_told(shop: Shop, process: Process) -> None:
-    choose(shop, merge_seconds=60, merge_above=1)
-    member = shop.follower("大明")
-    shop.tell(member.member_id, "N1", "N2")
-    send_due(process)
-    told = shop.database.read(lambda s: notices.latest_of(s, member.member_id))
-    fates = shop.database.read(lambda s: notices.fates_of(s, told))
-    assert [(one.channel, one.merged) for one in fates] == [(notices.TEMPLATE, True)] * 2
-    assert {one.outcome for one in fates} <= {"sent", "delivered"}
-    shop.database.transact(lambda s: s.execute(delete(Outbox)))
-    fates = shop.database.read(lambda s: notices.fates_of(s, told))
-    assert {one.outcome for one in fates} == {notices.FORGOTTEN}
 
 
 def test_chosen_templates_that_wechat_has_not_are_noted_until_they_are_mended(

@@ -11,8 +11,10 @@ import pytest
 from sqlalchemy import delete
 
 from domain import accounts, members, merchants, notices, reconciliations, withdrawals
+from domain.china import day_of
 from domain.errors import Conflict
 from domain.models import Merchant
+from domain.payouts import ProviderNews, begin, finish_unsent, give_up, record_news
 from jobs import payouts
 from jobs.reconcile import bill_day, reconcile, reconcile_bill, reconcile_due
 from tests.support.paying import BILLS, Paying, key_pair, merchant_at
@@ -294,11 +296,9 @@ def test_a_refusal_never_returns_the_money_by_itself(cai: Paying, code: str) -> 
 # --- giving up ------------------------------------------------------------------------------------------------------
 
 
-def give_up(cai: Paying, number: int) -> None:
+def gives_up(cai: Paying, number: int) -> None:
     cai.database.transact(
-        lambda s: withdrawals.give_up(
-            s, cai.account, number, actor="staff/1", reason="没有权限", now=cai.now
-        )
+        lambda s: give_up(s, cai.account, number, actor="staff/1", reason="没有权限", now=cai.now)
     )
 
 
@@ -307,8 +307,8 @@ def test_a_payout_that_is_refused_for_ever_ends_when_a_person_gives_it_up(cai: P
     number = cai.pay()
     assert cai.get(number).alarm == "refused_NO_AUTH"
     calls = cai.calls()
-    give_up(cai, number)
-    give_up(cai, number)
+    gives_up(cai, number)
+    gives_up(cai, number)
     cai.sweep_later(60)
     assert cai.status(number) == "paying"  # not yet
     cai.faults(pay_error="")
@@ -327,7 +327,7 @@ def test_a_payout_that_is_refused_for_ever_ends_when_a_person_gives_it_up(cai: P
 def test_without_an_answer_a_payout_that_was_given_up_stays_paying(cai: Paying) -> None:
     cai.faults(pay_error="NO_AUTH")
     number = cai.pay()
-    give_up(cai, number)
+    gives_up(cai, number)
     for _ in range(3):  # the question itself is refused: that proves nothing
         cai.sweep_later(700)
         assert cai.status(number) == "paying"
@@ -341,7 +341,7 @@ def test_a_bill_that_is_there_goes_its_way_although_it_was_given_up(cai: Paying)
     """The creation was answered with an error, after its effect."""
     cai.faults(late_error_rate=1)
     number = cai.pay()
-    give_up(cai, number)
+    gives_up(cai, number)
     cai.faults(late_error_rate=0)
     cai.sweep_later(700)
     row = cai.get(number)
@@ -361,10 +361,8 @@ def test_a_worker_that_was_about_to_send_sends_nothing_after_a_person_gave_up(ca
     number = cai.pay()
     cai.faults(pay_error="")
     till = payouts.open_till(cai.process, cai.account.id)
-    payout = cai.database.transact(
-        lambda s: withdrawals.begin(s, till.account, number, till.terms, cai.now)
-    )
-    give_up(cai, number)
+    payout = cai.database.transact(lambda s: begin(s, till.account, number, till.terms, cai.now))
+    gives_up(cai, number)
     payouts.carry_on(till, payout)  # it read the row before
     assert cai.bills() == []
     cai.sweep_later(700)
@@ -374,13 +372,13 @@ def test_a_worker_that_was_about_to_send_sends_nothing_after_a_person_gave_up(ca
 def test_only_what_is_being_paid_can_be_given_up(cai: Paying) -> None:
     number = cai.ask()
     with pytest.raises(withdrawals.WrongState):
-        give_up(cai, number)
+        gives_up(cai, number)
     cai.drain()
     with pytest.raises(withdrawals.WrongState):
-        cai.database.transact(lambda s: withdrawals.finish_unsent(s, cai.account, number, cai.now))
+        cai.database.transact(lambda s: finish_unsent(s, cai.account, number, cai.now))
     cai.later(30 * 24 * 3600)
     with pytest.raises(Conflict):
-        give_up(cai, number)
+        gives_up(cai, number)
 
 
 def test_an_account_without_a_merchant_waits_with_an_alarm(cai: Paying) -> None:
@@ -551,8 +549,8 @@ def test_books_that_agree_with_wechat_pay_are_compared_in_silence(cai: Paying) -
 def test_a_difference_is_an_alarm_and_nothing_is_repaired(cai: Paying) -> None:
     number = cai.pay()
     till = payouts.open_till(cai.process, cai.account.id)
-    news = withdrawals.ProviderNews("SUCCESS", "forged")
-    cai.database.transact(lambda s: withdrawals.record_news(s, till.account, number, news, cai.now))
+    news = ProviderNews("SUCCESS", "forged")
+    cai.database.transact(lambda s: record_news(s, till.account, number, news, cai.now))
     for _ in range(2):
         found = reconcile(cai.process, cai.account.id)
         (difference,) = found.differences
@@ -564,8 +562,8 @@ def test_a_difference_is_an_alarm_and_nothing_is_repaired(cai: Paying) -> None:
 
 def test_a_payout_that_failed_here_and_succeeded_there_is_found(cai: Paying) -> None:
     number = cai.pay()
-    news = withdrawals.ProviderNews("FAIL", "b", reason="OVERDUE_CLOSE")
-    cai.database.transact(lambda s: withdrawals.record_news(s, cai.account, number, news, cai.now))
+    news = ProviderNews("FAIL", "b", reason="OVERDUE_CLOSE")
+    cai.database.transact(lambda s: record_news(s, cai.account, number, news, cai.now))
     cai.act(number, "confirm")
     found = reconcile(cai.process, cai.account.id)
     assert found.differences[0]["theirs"] == "SUCCESS"
@@ -583,7 +581,7 @@ def test_a_reconciliation_without_answers_says_so(cai: Paying) -> None:
 def test_a_payout_that_was_given_up_agrees_by_having_no_bill(cai: Paying) -> None:
     cai.faults(pay_error="PARAM_ERROR")
     number = cai.pay()
-    give_up(cai, number)
+    gives_up(cai, number)
     cai.faults(pay_error="")
     cai.sweep_later(700)
     assert cai.status(number) == "failed"
@@ -604,7 +602,7 @@ def ended(cai: Paying, fen: int, act: str) -> int:
 def two_days_later(cai: Paying) -> None:
     """When the bills around the day are there."""
     cai.later(2 * 24 * 3600 + 60)
-    while reconciliations.day_of(cai.now) - bill_day(cai.process) > timedelta(days=2):
+    while day_of(cai.now) - bill_day(cai.process) > timedelta(days=2):
         cai.later(3600)  # before ten in Beijing
 
 
@@ -653,8 +651,8 @@ def test_what_the_bill_says_otherwise_is_an_alarm_and_nothing_is_repaired(cai: P
     until(lambda: cai.status(forged) == "failed", 10)
     cai.faults(notice_lost_rate=1)
     lost = cai.pay(200)
-    news = withdrawals.ProviderNews("FAIL", "b", reason="OVERDUE_CLOSE")
-    cai.database.transact(lambda s: withdrawals.record_news(s, cai.account, lost, news, cai.now))
+    news = ProviderNews("FAIL", "b", reason="OVERDUE_CLOSE")
+    cai.database.transact(lambda s: record_news(s, cai.account, lost, news, cai.now))
     cai.act(lost, "confirm")
     cai.database.transact(
         lambda s: s.connection().exec_driver_sql(

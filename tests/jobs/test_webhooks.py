@@ -238,6 +238,12 @@ def test_letters_of_an_address_are_encoded(listener: Listener) -> None:
     assert listener.paths == ["/%E5%9B%9E%20%E8%B0%83%41?%C3%A9=1&b=[2]"]
 
 
+@pytest.mark.parametrize("url", ["http://[::1/", "http://127.0.0.1:99999/"])
+def test_what_is_no_address_is_declined(url: str) -> None:
+    with pytest.raises(outside.Declined, match="not an address"):
+        outside.get(url, most_bytes=10, private=True)
+
+
 def test_redirect_is_not_followed(listener: Listener) -> None:
     listener.redirect_to = "/elsewhere"
     assert outside.post(listener.url, b"{}", {}, private=True).status == 302

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from domain import commissions, explain, holds, promoters, proof, reports, statements
+from domain.china import day_of
 from domain.models import Commission, RegistrationDay
 from domain.texts import Words
 from tests.domain.purse import Purse
@@ -164,7 +165,7 @@ def test_what_leaving_and_refusing_take_is_in_the_figures_of_the_day(paying: Wor
             s, paying.account.id, [hold.id], actor="staff/1", reason="同一人", now=paying.now
         )
     )
-    day = paying.look(lambda s: reports.compute(s, paying.account.id, reports.day_of(paying.now)))
+    day = paying.look(lambda s: reports.compute(s, paying.account.id, day_of(paying.now)))
     assert day[paying.id_of("ann"), 1]["accrued_fen"] == 400
     assert day[paying.id_of("ann"), 1]["voided_fen"] == 400
 

@@ -35,6 +35,7 @@ WATCHED = {
     str(ROOT / name): name
     for name in (
         "jobs/payouts.py",
+        "domain/payouts.py",
         "domain/withdrawals.py",
         "wechat/pay.py",
         "web/pay.py",

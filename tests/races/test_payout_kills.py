@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 from domain import withdrawals
+from domain.payouts import ask_later, begin
 from jobs import payouts
 from tests.support.paying import Paying
 from tests.support.servers import ROOT
@@ -63,14 +64,14 @@ class Scene:
         number = self.paying.ask(FEN)
         till = payouts.open_till(self.paying.process, self.paying.account.id)
         self.paying.database.transact(
-            lambda s: withdrawals.begin(s, till.account, number, till.terms, self.paying.now)
+            lambda s: begin(s, till.account, number, till.terms, self.paying.now)
         )
         return number
 
     def make_due(self, number: int) -> int:
         """This one is to be asked about now, and no other: what died before must not stand in the way."""
         at = self.paying.now
-        self.paying.database.transact(lambda s: withdrawals.ask_later(s, number, at))
+        self.paying.database.transact(lambda s: ask_later(s, number, at))
         return number
 
     def die_at_every_line(

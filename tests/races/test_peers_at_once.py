@@ -22,7 +22,8 @@ from domain.db import Database
 from domain.errors import DomainError
 from domain.ledger import Entry
 from domain.models import Order
-from domain.withdrawals import NotEnough, ProviderNews, WrongState
+from domain.payouts import ProviderNews
+from domain.withdrawals import NotEnough, WrongState
 from tests.domain.purse import Purse
 from tests.domain.world import World
 from tests.races.together import Meeting, together

@@ -12,7 +12,8 @@ from domain import ledger, notices, withdrawals
 from domain.db import Database
 from domain.errors import DomainError
 from domain.models import Withdrawal
-from domain.withdrawals import NotEnough, ProviderNews
+from domain.payouts import ProviderNews
+from domain.withdrawals import NotEnough
 from tests.domain.purse import Purse
 from tests.domain.world import World
 from tests.support.databases import Schemas, emptied

@@ -207,7 +207,7 @@ def test_staff_with_a_password_from_a_file(
     with merchant.database.reading() as session:
         person = staff.check(session, "boss", "a long password")
         assert person is not None
-        assert staff.roles_of(session, person.id) == {account.id: "owner"}
+        assert staff.role_in(session, person.id, account.id) == "owner"
         assert staff.check(session, "boss", "another password") is None
         assert staff.check(session, "nobody", "a long password") is None
     done(runner.invoke(args=[*add[:-1], "finance"]))  # known already: only the role

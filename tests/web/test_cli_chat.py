@@ -161,6 +161,40 @@ def test_replies_are_added_tried_switched_and_removed(shell: Shell, tmp_path: Pa
     assert "invalid" in refusal(wrong)
 
 
+def test_a_reply_has_its_other_languages_from_the_shell(shell: Shell, tmp_path: Path) -> None:
+    picture = tmp_path / "a.png"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0" * 30)
+    media = done(shell("media", "add", "--kind", "image", str(picture)))["id"]
+    cards = [{"kind": "text", "text": "免運費"}]
+    written = tmp_path / "tw.json"
+    written.write_text(json.dumps(cards, ensure_ascii=False), encoding="utf-8")
+    add = ("reply", "add", "--keyword", "运费", "--text", "包邮")
+    added = done(
+        shell(
+            *add, "--text-in", "en", "Free.", "--media-in", "en", str(media), "--text-in", "en", "Really.",
+            "--messages-in", "zh-TW", str(written),
+        )
+    )  # fmt: skip
+    assert [each["text"] for each in added["messages"]] == ["包邮"]
+    assert [each.get("text") or each["media"] for each in added["variants"]["en"]] == [
+        "Free.",
+        "Really.",
+        media,
+    ]
+    assert added["variants"]["zh-TW"] == cards
+    assert done(shell("reply", "list"))["replies"] == [added]
+    for words in (
+        ("--text-in", "fr", "Gratuit."),
+        ("--text-in", "en", "{price}"),
+        ("--media-in", "en", "99"),
+        ("--messages-in", "en", str(written), "--text-in", "en", "x"),
+        ("--messages-in", "en", str(written), "--messages-in", "en", str(written)),
+    ):
+        refusal(shell(*add, *words))
+    assert done(shell("reply", "list"))["replies"] == [added], "what is refused changes nothing"
+    assert done(shell(*add))["variants"] == {}, "the command gives the whole reply"
+
+
 def test_tags_rules_and_their_refusals(shell: Shell) -> None:
     rule = done(shell("tag", "rule", "bought", "yes", "老客户"))
     tag = done(shell("tag", "create", "老客户"))["tag_id"]

@@ -48,6 +48,21 @@ def test_codes_are_made_shown_changed_and_given_for_ever(account: OpenAccount, f
     assert done(flask("code", "list", "--account", "tea"))["codes"] == []
 
 
+def test_a_code_answers_with_a_file_from_the_shell(
+    account: OpenAccount, flask: Any, tmp_path: Path
+) -> None:
+    picture = tmp_path / "a.png"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n1")
+    media = done(flask("media", "add", "--account", "tea", "--kind", "image", str(picture)))["id"]
+    add = ("code", "add", "--account", "tea", "--media", str(media))
+    made = done(flask(*add, "--name", "橱窗"))
+    assert (made["media"], made["media_id"]) == (media, None)
+    assert "a text or a picture" in refusal(flask(*add, "--name", "门", "--reply", "好"))
+    assert "a code answers" in refusal(flask("media", "remove", "--account", "tea", str(media)))
+    changed = done(flask("code", "set", "--account", "tea", made["code"], "--media-id", "M1"))
+    assert (changed["media"], changed["media_id"]) == (None, "M1")
+
+
 def test_an_exhausted_pool_is_said_in_one_line(account: OpenAccount, flask: Any) -> None:
     done(flask("account", "set", "tea", "permanent_pool=0"))
     made = done(flask("code", "add", "--account", "tea", "--name", "橱窗"))
@@ -72,8 +87,11 @@ def test_templates_are_added_previewed_listed_and_retired(
     with Image.open(io.BytesIO(out.read_bytes())) as drawn:
         assert drawn.size == (750, 1334)
         assert drawn.getpixel((20, 20)) == pytest.approx((30, 60, 120), abs=6)
+    weigh = ("poster", "template", "weight", "--account", "tea", str(template))
+    assert done(flask(*weigh, "3")) == {"template": template, "weight": 3}
+    assert "a weight is" in refusal(flask(*weigh, "0"))
     listed = done(flask("poster", "template", "list", "--account", "tea"))
-    assert [each["template"] for each in listed["templates"]] == [template]
+    assert [(each["template"], each["weight"]) for each in listed["templates"]] == [(template, 3)]
     done(flask("poster", "template", "retire", "--account", "tea", str(template)))
     assert "no such active" in refusal(
         flask("poster", "template", "retire", "--account", "tea", str(template))

@@ -12,7 +12,7 @@ import requests
 from sqlalchemy.exc import OperationalError
 
 from app import app_of
-from domain import notices, withdrawals
+from domain import notices, payouts
 from domain.db import Database
 from tests.support.paying import Paying
 from tests.support.waiting import until
@@ -188,8 +188,8 @@ def test_a_notice_about_a_number_that_is_not_ours_is_an_alarm(cai: Paying) -> No
 def test_a_notice_that_contradicts_the_books_is_an_alarm_and_repairs_nothing(cai: Paying) -> None:
     number = cai.pay()
     notice = caught(cai, number)
-    news = withdrawals.ProviderNews("FAIL", "b", reason="OVERDUE_CLOSE")
-    cai.database.transact(lambda s: withdrawals.record_news(s, cai.account, number, news, cai.now))
+    news = payouts.ProviderNews("FAIL", "b", reason="OVERDUE_CLOSE")
+    cai.database.transact(lambda s: payouts.record_news(s, cai.account, number, news, cai.now))
     assert send(cai, notice).status_code == 400
     row = cai.get(number)
     assert (row.status, row.alarm) == ("failed", "contradiction")

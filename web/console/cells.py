@@ -74,10 +74,6 @@ RATE: Final = Kind(percent, percent, "num")
 INSTANT: Final = Kind(_instant, sheets.instant, "instant")
 DAY: Final = Kind(day, day, "instant")
 BADGE: Final = Kind(_badge, lambda value: sheets.text(str(value.words)))
-YES: Final = Kind(
-    lambda value: str(Both("是", "yes") if value else Both("否", "no")),
-    lambda value: str(Both("是", "yes") if value else Both("否", "no")),
-)
 
 
 def shown(kind: Kind, value: Any) -> Markup:

@@ -38,11 +38,9 @@ def bars(
     return _drawn(pygal.Bar, title, days, series, shown)
 
 
-def line(
-    title: str, days: Sequence[date], series: Sequence[Series], shown: Callable[[float], str] = str
-) -> Markup:
+def line(title: str, days: Sequence[date], series: Sequence[Series]) -> Markup:
     """A line by day."""
-    return _drawn(pygal.Line, title, days, series, shown)
+    return _drawn(pygal.Line, title, days, series, str)
 
 
 def _drawn(

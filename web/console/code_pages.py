@@ -17,12 +17,14 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import NotFound as NoPage
 from werkzeug.wrappers import Response
 
-from domain import code_stats, codes, products, reports, scenes, tags
+from domain import code_stats, codes, products, scenes, tags, uploads
+from domain.bodies import IMAGE
+from domain.china import day_of
 from domain.code_stats import Figures
 from domain.errors import DomainError, Invalid, NotFound
 from domain.models import Audit, Code, CodeDay, Member, Outbox, PermanentGrant, QrTicket, Scene
 from domain.staff.permissions import Permission
-from web.console import charts
+from web.console import charts, reply_form
 from web.console.both import Both
 from web.console.cells import BADGE, COUNT, INSTANT, MONEY, Badge
 from web.console.charts import Series
@@ -85,7 +87,10 @@ explain(
 )
 explain(
     "WeChat takes one message as the answer: a text or a picture, not both",
-    Both("文字和图片只能选一个。", "The answer is a text or a picture, not both."),
+    Both(
+        "文字和图片只能选一个：要图片就清空文字，要文字就选“不用图片”。",
+        "The answer is a text or a picture, not both: empty the one, or choose no picture.",
+    ),
 )
 explain(
     "there is a code of this name",
@@ -115,7 +120,7 @@ def days_asked() -> int:
 
 def span_of(visit: Visit) -> tuple[date, date]:
     """The first and the last of these days."""
-    until = reports.day_of(visit.now)
+    until = day_of(visit.now)
     return until - timedelta(days=days_asked() - 1), until
 
 
@@ -260,8 +265,17 @@ def code(visit: Visit, code_id: int) -> Answer:
         "console/code.html", shown=shown, kind=state("scene", shown.scene.kind), spans=SPANS, days=days_asked(),
         totals=_totals(shown.days), figures=FIGURES, charts=_charts(visit, shown.days), pool=pool,
         left=max(0, pool - shown.granted), lapsed=shown.lapsed(visit.now), done=DONE, why=_why, retold=retold,
-        tags=visit.read(lambda session: tags.tags_of(session, visit.account.id)),
+        **visit.read(lambda session: _offered(session, visit)),
     )  # fmt: skip
+
+
+def _offered(session: Session, visit: Visit) -> dict[str, Any]:
+    """What the form of a code offers: the account's pictures and WeChat's tags."""
+    files = uploads.all_of(session, visit.account.id)
+    return {
+        "pictures": {one.media: one for one in files if one.kind == IMAGE},
+        "tags": tags.tags_of(session, visit.account.id),
+    }
 
 
 def _why(row: Audit) -> str:
@@ -334,7 +348,7 @@ def code_new(visit: Visit) -> Answer:
     def add(session: Session) -> int:
         account_id = visit.account.id
         is_product = request.form.get("kind") == scenes.PRODUCT
-        said_by = _said()
+        said_by = _said(session, visit)
         made = codes.add(
             session, account_id, name=request.form.get("name", ""), now=visit.now,
             sku=request.form.get("sku", "").strip() if is_product else None, **said_by,
@@ -362,18 +376,24 @@ def _new_form(visit: Visit) -> str:
     return render_template(
         "console/code_new.html", given=request.form,
         products=visit.read(lambda session: products.all_of(session, account_id, limit=200)),
-        tags=visit.read(lambda session: tags.tags_of(session, account_id)),
+        **visit.read(lambda session: _offered(session, visit)),
     )  # fmt: skip
 
 
-def _said() -> dict[str, str | None]:
-    """Answer and tag as the form has them; an empty field is none."""
+def _said(session: Session, visit: Visit) -> dict[str, Any]:
+    """Answer and tag as the form has them; an empty field is none. A picture that came with it is kept."""
+    file, media = request.files.get("file"), request.form.get("media", "")
+    number: int | None = None
+    if file is not None and file.filename:
+        number = reply_form.kept(session, visit, IMAGE, file)
+    elif media:
+        number = reply_form.number_of(media)
     names = ("reply", "media_id", "tag")
-    return {name: request.form.get(name, "").strip() or None for name in names}
+    return {"media": number} | {name: request.form.get(name, "").strip() or None for name in names}
 
 
 def _noted(row: Code) -> dict[str, Any]:
-    return {"name": row.name, "reply": row.reply, "media_id": row.media_id, "tag": row.tag}
+    return {name: getattr(row, name) for name in ("name", "reply", "media", "media_id", "tag")}
 
 
 def _managed(session: Session, visit: Visit, code_id: int) -> codes.Card:
@@ -392,7 +412,7 @@ def code_change(visit: Visit, code_id: int) -> Response:
     def change(session: Session) -> None:
         card = _managed(session, visit, code_id)
         before = _noted(card.code)
-        said_by = _said()
+        said_by = _said(session, visit)
         codes.change(
             session, visit.account.id, card.scene.code, name=request.form.get("name", ""), **said_by
         )

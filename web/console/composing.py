@@ -21,9 +21,9 @@ from werkzeug.datastructures import FileStorage
 
 from domain.campaigns import content as contents
 from domain.campaigns.audience import CHANNELS
+from domain.china import CHINA
 from domain.errors import Invalid
 from domain.models import Campaign
-from domain.texts import CHINA
 from web.console.both import Both
 from web.console.cells import visible
 from web.console.refusals import explain

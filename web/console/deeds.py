@@ -65,6 +65,7 @@ ACTIONS: Final = {
     "code_archived": Both("归档渠道码", "Code archived"),
     "code_permanent": Both("改为永久码", "Code made permanent"),
     "poster_template_added": Both("新建海报模板", "Poster template added"),
+    "poster_template_weighed": Both("改海报模板的权重", "Poster template weighed"),
     "poster_template_activated": Both("启用海报模板", "Poster template taken up"),
     "poster_template_retired": Both("停用海报模板", "Poster template retired"),
     "tag_created": Both("新建标签", "Tag created"),

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import Any, Final
 
 from flask import Response as FlaskResponse
 from flask import render_template, request, stream_with_context
 
 from domain import reports, sheets
+from domain.china import begin_of, day_of
 from domain.models import Daily
 from domain.money import yuan
-from domain.sheets import CHINA
 from domain.staff.permissions import Permission
 from web.console import charts
 from web.console.both import Both
@@ -45,7 +45,7 @@ FIGURES: Final = (
 
 def span_of(visit: Visit, days: int = DAYS) -> tuple[date, date]:
     """The days that the request asks for, both included: at most a year; the last thirty without it."""
-    until = day_in(request.values.get("until")) or reports.day_of(visit.now)
+    until = day_in(request.values.get("until")) or day_of(visit.now)
     since = day_in(request.values.get("since")) or until - timedelta(days=days - 1)
     since, until = min(since, until), max(since, until)
     return max(since, until - timedelta(days=MOST_DAYS - 1)), until
@@ -199,7 +199,7 @@ def compliance(visit: Visit) -> Answer:
 def compliance_file(visit: Visit) -> FlaskResponse:
     """The record as lines of JSON with their checksum at the end, streamed; that it was written is itself noted."""
     first, last = span_of(visit, MOST_DAYS)
-    since, until = _start(first), _start(last + timedelta(days=1))
+    since, until = begin_of(first), begin_of(last + timedelta(days=1))
     account, now, database = visit.account, visit.now, visit.database
     visit.transact(
         lambda session: visit.note(
@@ -216,7 +216,3 @@ def compliance_file(visit: Visit) -> FlaskResponse:
     return FlaskResponse(
         pieces(), mimetype="application/x-ndjson", headers={"Content-Disposition": f'attachment; filename="{name}"'}
     )  # fmt: skip
-
-
-def _start(day: date) -> datetime:
-    return datetime.combine(day, time(), CHINA).astimezone(UTC)

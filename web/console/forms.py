@@ -27,12 +27,10 @@ class Form(FlaskForm):
             return get_translations(["zh"]) if language() == "zh" else None
 
 
-def text(
-    chinese: str, english: str, *, most: int = 190, required: bool = True, **html: Any
-) -> StringField:
-    """A line of text; `html` are attributes of the input."""
+def text(chinese: str, english: str, *, most: int = 190, **html: Any) -> StringField:
+    """A line of text that must be given; `html` are attributes of the input."""
     return StringField(
-        _title(chinese, english), [_presence(required), Length(max=most)], render_kw=html
+        _title(chinese, english), [_presence(True), Length(max=most)], render_kw=html
     )
 
 

@@ -15,7 +15,7 @@ import binascii
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, cast
 
 from flask import Response as FlaskResponse
@@ -24,9 +24,9 @@ from sqlalchemy import ColumnElement, Select, and_, false, or_
 from sqlalchemy.orm import Session
 
 from domain import sheets
+from domain.china import CHINA, begin_of
 from domain.keyset import seek
 from domain.models import Instant
-from domain.sheets import CHINA
 from web.console.both import Both
 from web.console.cells import TEXT, Badge, Kind, written
 from web.console.visit import Visit
@@ -91,9 +91,9 @@ class Days:
         since, until = (day_in(given.get(f"{self.name}_{end}")) for end in ("from", "to"))
         parts = []
         if since is not None:
-            parts.append(self.column >= _start(since))
+            parts.append(self.column >= begin_of(since))
         if until is not None:
-            parts.append(self.column < _start(until + timedelta(days=1)))
+            parts.append(self.column < begin_of(until + timedelta(days=1)))
         return and_(*parts) if parts else None
 
 
@@ -104,10 +104,6 @@ def day_in(text: str | None) -> date | None:
     except ValueError:
         return None
     return found if 2000 <= found.year <= 2100 else None
-
-
-def _start(day: date) -> datetime:
-    return datetime.combine(day, time(), CHINA).astimezone(UTC)
 
 
 Filter = Choice | Days

@@ -1,4 +1,4 @@
-"""素材: the pictures, voices and videos that automatic replies show. We keep the bytes; WeChat has each for
+"""素材: the pictures, voices and videos that automatic replies and codes show. We keep the bytes; WeChat has each for
 three days and gets it again before that (jobs/replies.py)."""
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ PLACES: Final = platform.MOST
 
 @page("/media", allow=Permission.CHAT_READ)
 def media(visit: Visit) -> Answer:
-    """Every file, with the replies that show it."""
+    """Every file, with the replies and codes that show it."""
 
     def look(session: Session) -> str:
         return render_template(
             "console/media.html", files=uploads.all_of(session, visit.account.id), kinds=MESSAGE_KINDS,
-            shown_by=uploads.shown_by(session, visit.account.id), most=uploads.MOST_FILES, now=visit.now,
+            shown_by=uploads.shown_by(session, visit.account.id),
+            answers=uploads.answers_of(session, visit.account.id), most=uploads.MOST_FILES, now=visit.now,
             forever=uploads.FOREVER, places=PLACES,
         )  # fmt: skip
 
@@ -95,7 +96,7 @@ def media_permanent(visit: Visit, media_id: int) -> Response:
 
 @page("/media/<int:media_id>/remove", allow=Permission.CHAT_CHANGE, methods=("POST",))
 def media_remove(visit: Visit, media_id: int) -> Response:
-    """Delete a file that no reply shows, at WeChat too."""
+    """Delete a file that nothing shows, at WeChat too."""
     visit.read(lambda session: uploads.get(session, visit.account.id, media_id))
 
     def remove() -> str:

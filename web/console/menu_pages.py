@@ -13,11 +13,12 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from domain import menus, replies, tags
+from domain.china import day_of
 from domain.errors import DomainError, Invalid, NotFound
 from domain.menus import Difference
 from domain.models import MenuVersion
 from domain.staff.permissions import Permission
-from domain.texts import CHINA, Words, overrides_of
+from domain.texts import Words, overrides_of
 from web import menus as platform_menus
 from web.console import menu_form
 from web.console.both import Both
@@ -139,7 +140,7 @@ def _shown(session: Session, visit: Visit, document: dict[str, Any], after: int)
 def _around(session: Session, visit: Visit) -> dict[str, Any]:
     """What stands around the form: what may be chosen, the history, the taps."""
     account_id = visit.account.id
-    today = visit.now.astimezone(CHINA).date()
+    today = day_of(visit.now)
     taps = menus.taps(session, account_id, today - timedelta(days=TAP_DAYS - 1), today)
     history = menus.history(session, account_id)
     return {

@@ -59,6 +59,10 @@ explain(
     ),
 )
 explain(
+    f"a weight is 1 to {poster_templates.WEIGHTS[-1]}",
+    Both("权重是 1 到 100 的整数。", "A weight is a whole number, 1 to 100."),
+)
+explain(
     f"an account keeps at most {poster_templates.MOST_PICTURES} pictures",
     Both("背景图片最多保存 60 张。", "An account keeps at most 60 pictures."),
 )
@@ -137,11 +141,13 @@ def poster_list(visit: Visit) -> Answer:
 
 
 def _active(purpose: str, rows: list[PosterTemplate], sums: Mapping[int, Figures]) -> list[Variant]:
-    """What members see; our own design when the merchant has none. Every active one has the same share."""
+    """What members see; our own design when the merchant has none."""
     found = [row for row in rows if row.purpose == purpose and row.retired_at is None]
     if not found:
         return [Variant(None, purpose, sums[poster_templates.BUILT_IN], 10_000)]
-    return [Variant(row, purpose, sums[row.id], 10_000 // len(found)) for row in found]
+    return [
+        Variant(row, purpose, sums[row.id], poster_templates.share_bps(row, found)) for row in found
+    ]
 
 
 # --- one template ---------------------------------------------------------------------------------------------------
@@ -390,6 +396,33 @@ def poster_retire(visit: Visit, template_id: int) -> Response:
     return visit.change(
         retire,
         done=t("已停用，数据都保留。", "Retired; its figures stay."),
+        back=visit.url("poster", template_id=template_id),
+    )
+
+
+@page("/posters/<int:template_id>/weight", allow=Permission.CODES_CHANGE, methods=("POST",))
+def poster_weight(visit: Visit, template_id: int) -> Response:
+    """Show it to more members or to fewer."""
+    written = request.form.get("weight", "").strip()
+    weight = int(written) if written.isdecimal() and len(written) < 4 else 0
+
+    def weigh(session: Session) -> None:
+        before = poster_templates.get(session, visit.account.id, template_id).weight
+        poster_templates.weigh(session, visit.account.id, template_id, weight)
+        visit.note(
+            session,
+            action="poster_template_weighed",
+            subject=f"poster_template/{template_id}",
+            before={"weight": before},
+            after={"weight": weight},
+        )
+
+    return visit.change(
+        weigh,
+        done=t(
+            "已保存，会员下一次要海报时按新的权重。",
+            "Saved: it counts from a member's next poster on.",
+        ),
         back=visit.url("poster", template_id=template_id),
     )
 

@@ -95,16 +95,27 @@ class Written:
                 if one.file is None:
                     continue
                 try:
-                    row = uploads.add(
-                        session, visit.account.id, kind=one.kind, name=one.file.filename or "",
-                        content=one.file.read(MOST_READ), actor=visit.actor, now=visit.now,
-                    )  # fmt: skip
+                    media = kept(session, visit, one.kind, one.file)
                 except Invalid as error:
                     raise Invalid(error.message, **error.details, number=number) from error
-                finally:
-                    one.file.seek(0)  # a transaction may run twice
                 assert isinstance(one.body, MediaBody)  # noqa: S101 # `_media` made it
-                one.body = replace(one.body, media=row.id)
+                one.body = replace(one.body, media=media)
+
+
+def kept(session: Session, visit: Visit, kind: str, file: FileStorage) -> int:
+    """Keep a file that came with a form; its number. Raises `Invalid`."""
+    try:
+        return uploads.add(
+            session, visit.account.id, kind=kind, name=file.filename or "", content=file.read(MOST_READ),
+            actor=visit.actor, now=visit.now,
+        ).id  # fmt: skip
+    finally:
+        file.seek(0)  # a transaction may run twice
+
+
+def number_of(text: str) -> int:
+    """The number of a file as a form has it; 0, which no file has, for what is none."""
+    return int(text) if text.isdecimal() and len(text) < 12 else 0
 
 
 def read(kind: str | None = None) -> Written:
@@ -157,8 +168,7 @@ def _card(place: str) -> Article:
 
 def _media(place: str, kind: str) -> Message:
     given, file = request.form, request.files.get(f"{place}-file")
-    number = given.get(f"{place}-media-{kind}", "")
-    body = MediaBody(kind, int(number) if number.isdecimal() and len(number) < 12 else 0)
+    body = MediaBody(kind, number_of(given.get(f"{place}-media-{kind}", "")))
     if kind == bodies.VIDEO:
         body = replace(
             body,

@@ -365,7 +365,9 @@ def _welcome_form(visit: Visit, row: Reply | None, given: Mapping[str, str], loo
 
     def around(session: Session) -> dict[str, Any]:
         own = select(Code).where(Code.account_id == account_id, Code.archived_at.is_(None))
-        said = own.where(Code.reply.is_not(None) | Code.media_id.is_not(None))
+        said = own.where(
+            Code.reply.is_not(None) | Code.media.is_not(None) | Code.media_id.is_not(None)
+        )
         words = texts.words_of(session, account_id)[language]
         return {
             **reply_form.choices(session, account_id), "language": language,

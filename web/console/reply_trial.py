@@ -91,7 +91,7 @@ def _tried(session: Session, visit: Visit, asked: Mapping[str, str]) -> dict[str
         "given": given,
         "ways": WAYS,
         "languages": reply_form.LANGUAGES,
-        "codes": codes.page(session, account.id, limit=CODES_SHOWN),
+        "codes": codes.names(session, account.id, limit=CODES_SHOWN),
     }
     if how == FOLLOW:
         return {**around, "tried": _follow(session, visit, words, came)}

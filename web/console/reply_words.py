@@ -92,6 +92,10 @@ for _refusal, _words in {
     "a reply shows this file": Both(
         "还有自动回复在用这个文件，请先换掉。", "A reply shows this file: change it first."
     ),
+    "a code answers with this file": Both(
+        "还有渠道码用这张图片回复，请先换掉。",
+        "A code answers with this picture: change that first.",
+    ),
     f"a wording has 1 to {texts.MAX_LENGTH} characters": Both(
         f"文字为 1 到 {texts.MAX_LENGTH} 个字。", f"A text has 1 to {texts.MAX_LENGTH} characters."
     ),

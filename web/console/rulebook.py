@@ -12,12 +12,12 @@ from flask import flash, redirect, render_template, request
 from sqlalchemy.orm import Session
 
 from domain import accounts, dryrun, grades, rules, tasks
+from domain.china import CHINA
 from domain.errors import DomainError, Invalid, NotFound
 from domain.models import Grade, Rule, Task
 from domain.money import percent, yuan
 from domain.rules import RuleVersion
 from domain.secrets import short_digest
-from domain.sheets import CHINA
 from domain.staff.permissions import Permission
 from web.console import rates
 from web.console.both import Both

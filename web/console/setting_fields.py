@@ -685,8 +685,6 @@ _COMPLIANCE: Final = Group(
 )
 
 GROUPS: Final = (_BINDING, _MONEY, _PAYOUTS, _NOTICES, _PAGES, _COMPLIANCE)
-ELSEWHERE: Final = ("risk", "commissions_stopped")
-"""Settings that other pages change."""
 
 
 def group_of(code: str) -> Group:

@@ -111,8 +111,7 @@ def _values(session: Session, account_id: int) -> dict[str, list[tuple[str, obje
         name: list(_FIXED.get(name, ())) for name in ATTRIBUTES
     }
     found[tags.GRADE] = [(one.code, one.name) for one in grades.all_of(session, account_id)]
-    cards = codes.page(session, account_id, limit=CODES, archived=True)
-    found[tags.CHANNEL] = [(card.scene.code, card.code.name) for card in cards]
+    found[tags.CHANNEL] = [*codes.names(session, account_id, limit=CODES, archived=True)]
     return found
 
 

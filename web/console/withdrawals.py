@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from domain import members, merchants, risk, withdrawals
+from domain import members, merchants, payouts, risk, withdrawals
 from domain.db import is_key
 from domain.errors import DomainError
 from domain.models import Member, Withdrawal
@@ -374,7 +374,7 @@ def withdrawal_paid(visit: Visit, withdrawal_id: int) -> Response:
     proof = request.form.get("proof", "").strip()[:190]
     return _decide(
         visit, withdrawal_id,
-        lambda session: withdrawals.pay_offline(
+        lambda session: payouts.pay_offline(
             session, visit.account, withdrawal_id, actor=visit.actor, proof=proof, now=visit.now
         ),
         t("已记为打款。", "Recorded as paid."),
@@ -406,7 +406,7 @@ def withdrawal_give_up(visit: Visit, withdrawal_id: int) -> Response:
     """End a payout that WeChat Pay will never take. The money returns when WeChat Pay says that there is no bill."""
     return _decide(
         visit, withdrawal_id,
-        lambda session: withdrawals.give_up(
+        lambda session: payouts.give_up(
             session, visit.account, withdrawal_id, actor=visit.actor, reason=visit.reason(), now=visit.now
         ),
         t("不会再发出。五分钟后系统向微信支付确认没有这笔转账，钱才退回。",
@@ -425,7 +425,7 @@ def withdrawal_cancel(visit: Visit, withdrawal_id: int) -> Response:
     visit.read(lambda session: withdrawals.get(session, visit.account.id, withdrawal_id))
 
     def note(session: Session) -> tuple[str, merchants.OpenMerchant]:
-        row = withdrawals.note_cancel(
+        row = payouts.note_cancel(
             session, visit.account, withdrawal_id, actor=visit.actor, now=visit.now
         )
         return row.payout_no, merchants.get(session, visit.context.keyring, visit.account.id)

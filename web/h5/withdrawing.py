@@ -14,7 +14,7 @@ from typing import Final
 from flask import flash, jsonify, redirect, render_template, request, url_for
 from sqlalchemy.orm import Session
 
-from domain import members, progress, withdrawals
+from domain import members, payouts, progress, withdrawals
 from domain.errors import Conflict, Invalid, NotFound
 from domain.models import Member, Withdrawal
 from domain.money import parse_yuan, share
@@ -139,7 +139,7 @@ def withdrawal(number: int) -> Page:
     waiting = progress.is_waiting(row, here().now) and row.package_info is not None
     mch_id = ""
     if waiting:
-        mch_id = read(lambda session: withdrawals.payout_of(session, row).terms.mch_id)
+        mch_id = read(lambda session: payouts.payout_of(session, row).terms.mch_id)
     return render_template(
         "h5/withdrawal.html", row=row, waiting=waiting, mch_id=mch_id, net_fen=withdrawals.net_fen(row),
         said=progress.state_text(here().words, row, here().now),
@@ -164,7 +164,7 @@ def ask_about(number: int) -> Page:
     """WeChat's page was shown: have WeChat Pay asked soon. Believes nothing and changes no money."""
     limit("ask", ASKS_PER_MINUTE)
     row, now = _mine(number), here().now
-    transact(lambda session: withdrawals.ask_later(session, row.id, now))
+    transact(lambda session: payouts.ask_later(session, row.id, now))
     if request.accept_mimetypes.best == "application/json":
         return jsonify(asked=True)
     return redirect(url_for("h5.withdrawal", number=number))

@@ -14,11 +14,21 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 from werkzeug.datastructures import FileStorage
 
-from domain import accounts, codes, designs, members, poster_templates, products, scenes, tags
+from domain import (
+    accounts,
+    codes,
+    designs,
+    members,
+    poster_templates,
+    products,
+    scenes,
+    tags,
+    uploads,
+)
 from domain.accounts import OpenAccount
+from domain.china import day_of
 from domain.errors import Invalid
 from domain.models import Audit, Code, CodeDay, Outbox, PosterTemplate, Scene
-from domain.reports import day_of
 from tests.web.console.browser import Browser, Console
 from web.console import poster_form
 
@@ -83,6 +93,41 @@ def test_name_that_is_taken_and_a_product_that_is_not_there_are_told_beside_what
     assert "没有这个货号的商品" in unknown.text
     both = owner.post(f"{CODES}/new", kind="channel", name="门", reply="a", media_id="m")
     assert "只能选一个" in both.text
+
+
+def test_picture_answers_from_the_files_or_a_new_one_and_is_seen_where_it_is_used(
+    owner: Browser, do: Any, account: OpenAccount
+) -> None:
+    def png(name: str, end: bytes) -> FileStorage:
+        return FileStorage(io.BytesIO(b"\x89PNG\r\n\x1a\n" + end), name)
+
+    made_at = owner.post(
+        f"{CODES}/new", kind="channel", name="橱窗", file=png("窗.png", b"1")
+    ).location
+    first = do(lambda s: s.scalars(select(Code.media)).one())
+    assert [row.name for row in do(lambda s: uploads.all_of(s, account.id))] == ["窗.png"]
+    page = owner.get(made_at).text
+    assert f"/console/tea/media/{first}" in page
+    assert f'<option value="{first}" selected>' in page
+    files = owner.get("/console/tea/media").text
+    assert made_at in files
+    assert f"/console/tea/media/{first}/remove" not in files
+    owner.post(f"{made_at}/change", name="橱窗", media=first, file=png("新.png", b"2"))
+    second = do(lambda s: s.scalars(select(Code.media)).one())
+    assert second != first, "what is uploaded goes before what was chosen"
+    action, before, after = audits(do)[-1]
+    assert (action, before["media"], after["media"]) == ("code_changed", first, second)
+    for wrong, words in (
+        ({"media": first, "reply": "文字"}, "文字和图片只能选一个"),
+        ({"media": "99"}, "没有这个文件"),
+        ({"media": "x"}, "没有这个文件"),
+        ({"file": png("声.mp3", b"")}, "微信不支持这种文件"),
+    ):
+        owner.post(f"{made_at}/change", name="橱窗", **wrong)
+        assert words in owner.said()
+    assert do(lambda s: s.scalars(select(Code.media)).one()) == second
+    owner.post(f"{made_at}/change", name="橱窗", reply="文字")
+    assert do(lambda s: s.execute(select(Code.media, Code.reply)).one()) == (None, "文字")
 
 
 def test_products_code_leads_to_its_product(
@@ -336,6 +381,14 @@ def test_template_is_the_base_of_a_new_one_and_is_retired_and_taken_up_again(
     assert "启用 · 50% 的会员" in owner.get(POSTERS).text
     assert 'value="邀请您一起加入' in owner.get(f"{POSTERS}/new", base=first.id).text
     path = f"{POSTERS}/{first.id}"
+    for wrong in ("0", "101", "-1", "x", ""):
+        owner.post(f"{path}/weight", weight=wrong)
+        assert "权重是 1 到 100" in owner.said()
+    owner.post(f"{path}/weight", weight="3")
+    assert audits(do)[-1] == ("poster_template_weighed", {"weight": 1}, {"weight": 3})
+    shares = owner.get(POSTERS).text
+    assert "启用 · 75% 的会员" in shares
+    assert "启用 · 25% 的会员" in shares
     owner.post(f"{path}/retire")
     assert "请写明原因" in owner.said()
     owner.post(f"{path}/retire", reason="换季")

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from domain import reports
+from domain.china import day_of
 from domain.db import Database
 from domain.models import Audit
 from tests.web.conftest import Merchant
@@ -49,7 +50,7 @@ def test_days_are_on_the_page_and_in_the_file_with_the_same_sums(
     assert "¥0.59" in levels
     [titles, line] = rows_of(boss, "/console/tea/statistics")
     assert dict(zip(titles, line, strict=True)) == {
-        "日期": reports.day_of(console.now).isoformat(), "新粉丝": "4", "订单": "2", "销售额": "30.97", "退款": "0.00",
+        "日期": day_of(console.now).isoformat(), "新粉丝": "4", "订单": "2", "销售额": "30.97", "退款": "0.00",
         "计提佣金": "5.07", "结算": "0.00", "失效": "0.00", "追回": "0.00",
     }  # fmt: skip
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from app import app_of
-from domain import withdrawals
+from domain import payouts, withdrawals
 from domain.models import Audit, Withdrawal
 from tests.support.paying import Paying
 from tests.web.conftest import Merchant
@@ -101,11 +101,11 @@ def test_alarm_is_explained_and_closed_by_a_person(
 
 def test_every_alarm_and_every_state_has_words_of_its_own(console: Console) -> None:
     with console.app.test_request_context("/console/"):
-        for name in withdrawals.LASTING_ALARMS:
+        for name in payouts.LASTING_ALARMS:
             meaning = payout_words.alarm(name)
             assert meaning is not None
             assert str(meaning.what) != name
-        for state in (withdrawals.WAITING, *withdrawals.MOVING, withdrawals.NEVER_SENT):
+        for state in (payouts.WAITING, *payouts.MOVING, payouts.NEVER_SENT):
             assert state in payout_words.TRANSFERS
         unknown = payout_words.alarm("refused_SOMETHING_NEW")
         assert unknown is not None

@@ -6,9 +6,10 @@ from typing import Any
 
 from sqlalchemy import select
 
-from domain import followers, members, tags
+from domain import codes, followers, members, tags
 from domain.accounts import OpenAccount
 from domain.models import Audit, FollowerSync, Tag, TagRule
+from tests.domain.statements import recorded
 from tests.support.servers import Simulator
 from tests.web.console.browser import Browser, Console
 
@@ -51,6 +52,18 @@ def test_rule_without_a_condition_or_a_name_is_refused(console: Console, owner: 
         owner.post(f"{TAGS}/rules", **form)
         assert words in owner.said()
     assert read(console, select(TagRule)) == []
+
+
+def test_codes_are_offered_without_their_tickets_which_grow_with_every_renewal(
+    console: Console, owner: Browser, account: OpenAccount
+) -> None:
+    card = console.merchant.database.transact(
+        lambda s: codes.add(s, account.id, name="南京路橱窗", now=console.now)
+    )
+    with recorded() as sent:
+        html = owner.get(TAGS).text
+    assert f'value="channel:{card.scene.code}">从哪个码来：南京路橱窗<' in html
+    assert [one for one in sent if "qr_ticket" in one.text] == []
 
 
 def test_everybody_is_looked_at_again_at_once(

@@ -283,6 +283,23 @@ def test_box_follows_by_a_code_and_writes_nothing(
     )
     before = console.merchant.database.read(lambda s: s.scalars(select(Audit.id)).all())
     assert "到店有礼" in tried(owner, how="follow", came=made.scene.code)
+    picture = console.merchant.database.transact(
+        lambda s: (
+            uploads.add(
+                s,
+                account.id,
+                kind="image",
+                name="a.png",
+                content=PNG,
+                actor="小王",
+                now=console.now,
+            ).id
+        )
+    )
+    shown = console.merchant.database.transact(
+        lambda s: codes.add(s, account.id, name="橱窗", media=picture, now=console.now)
+    )
+    assert f"/console/tea/media/{picture}" in tried(owner, how="follow", came=shown.scene.code)
     assert "小红 邀请了您" in tried(owner, how="follow", came="friend")
     assert "没有写欢迎语：说默认的" in tried(owner, how="follow")
     for path in (f"{REPLIES}/try/look", f"{REPLIES}/try"):

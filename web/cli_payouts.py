@@ -10,7 +10,7 @@ import click
 from flask.cli import AppGroup
 from sqlalchemy.orm import Session
 
-from domain import accounts, merchants, withdrawals
+from domain import accounts, merchants, payouts, withdrawals
 from domain.accounts import OpenAccount
 from domain.models import Withdrawal
 from web.cli import ACTOR, Failed, account_of, account_option, form
@@ -156,7 +156,7 @@ def reject(session: Session, account: OpenAccount, number: int, **how: Any) -> d
 )
 def pay_offline(session: Session, account: OpenAccount, number: int, **how: Any) -> dict[str, Any]:
     """An approved withdrawal was paid by bank."""
-    return _shown(withdrawals.pay_offline(session, account, number, **how))
+    return _shown(payouts.pay_offline(session, account, number, **how))
 
 
 @decision("give-up", click.option("--reason", required=True, help="For the record."))
@@ -164,7 +164,7 @@ def give_up(session: Session, account: OpenAccount, number: int, **how: Any) -> 
     """End a payout that WeChat Pay will never take (NO_AUTH, PARAM_ERROR, …). Nothing is sent under its number any
     more. The clock's sweep ends it, and the money returns, only when WeChat Pay says after five minutes that there is
     no such bill, or that it is FAIL or CANCELLED."""
-    row = withdrawals.give_up(session, account, number, **how)
+    row = payouts.give_up(session, account, number, **how)
     return {**_shown(row), "giving_up_at": row.giving_up_at, "asked_again_at": row.ask_at}
 
 
@@ -186,7 +186,7 @@ def cancel(slug: str, number: int, actor: str) -> dict[str, Any]:
 
     def note(session: Session) -> tuple[OpenAccount, merchants.OpenMerchant, str]:
         account = account_of(session, slug)
-        row = withdrawals.note_cancel(session, account, number, actor=actor, now=now)
+        row = payouts.note_cancel(session, account, number, actor=actor, now=now)
         return account, merchants.get(session, context().keyring, account.id), row.payout_no
 
     account, opened, payout_no = context().database.transact(note)
@@ -199,3 +199,6 @@ def cancel(slug: str, number: int, actor: str) -> dict[str, Any]:
 
 def _shown(row: Withdrawal) -> dict[str, Any]:
     return {name: getattr(row, name) for name in _FIELDS}
+
+
+COMMANDS: Final = (merchant, withdrawal)
