@@ -25,7 +25,7 @@ from urllib3.exceptions import HTTPError
 CONNECT_SECONDS: Final = 3.0
 READ_SECONDS: Final = 8.0
 WHOLE_SECONDS: Final = 20.0
-"""A call with its answer: much less than the lease of the row behind it."""
+"""What is said and answered on a connection: much less than the lease of the row behind it."""
 _READ_BYTES: Final = 1024
 
 
@@ -77,10 +77,13 @@ def _asked(
         raise Declined("not an address") from error
     began = time.monotonic()
     connection, late = _connection(parts, address), threading.Event()
-    watch = threading.Timer(WHOLE_SECONDS, _hang_up, (connection, late))
-    watch.start()
+    watch = threading.Timer(WHOLE_SECONDS, lambda: _hang_up(wire, late))
     try:
         connection.connect()
+        wire = (
+            connection.sock
+        )  # the connection itself forgets it when the answer says "Connection: close"
+        watch.start()
         connection.timeout = READ_SECONDS
         connection.request(
             method, _target(parts), body=body, headers={**headers, "Host": parts.netloc}, preload_content=False
@@ -88,7 +91,12 @@ def _asked(
         answer = connection.getresponse()
         # As it came: what a few bytes unpack to has no bound.
         content = answer.read(read_bytes, decode_content=False)
-    except (HTTPError, HTTPException, OSError, UnicodeError) as error:
+    except (
+        HTTPError,
+        HTTPException,
+        OSError,
+        ValueError,
+    ) as error:  # a certificate of another name is the last
         raise Unreachable(type(error).__name__) from error
     finally:
         watch.cancel()
@@ -104,12 +112,13 @@ def _target(parts: SplitResult) -> str:
     return quote((parts.path or "/") + query, safe="%!$&'()*+,/:;=?@[]~")
 
 
-def _hang_up(connection: HTTPConnection, late: threading.Event) -> None:
+def _hang_up(wire: socket.socket, late: threading.Event) -> None:
     """End a call whose answer comes drop by drop: time-outs begin anew with every drop."""
     late.set()
-    with suppress(OSError):
-        if connection.sock is not None:
-            connection.sock.shutdown(socket.SHUT_RDWR)
+    with suppress(OSError):  # it has just ended
+        socket.socket.shutdown(
+            wire, socket.SHUT_RDWR
+        )  # under TLS, whose own way is not for two threads
 
 
 def _resolve(parts: SplitResult, private: bool) -> str:

@@ -50,8 +50,10 @@ def test_an_answer_that_comes_drop_by_drop_is_given_up(
 ) -> None:
     """In its headers or its body: every drop begins the time-out of a read anew, so a worker would listen for hours."""
     monkeypatch.setattr(outside, "WHOLE_SECONDS", 0.3, raising=False)
-    with answering([begun, *repeat(b"x", 300)]) as url, pytest.raises(outside.Unreachable):
+    pieces = iter([begun, *repeat(b"x", 300)])
+    with answering(pieces) as url, pytest.raises(outside.Unreachable):
         outside.post(url, b"{}", {}, private=True)
+    assert next(pieces, None) is not None, "it was listened to until it ended by itself"
 
 
 def test_an_answer_is_not_unpacked() -> None:
