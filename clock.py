@@ -16,6 +16,9 @@ from sqlalchemy.exc import DBAPIError
 from domain.db import Database
 
 MEASURE_EVERY_SECONDS = 60
+STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Goes on evenly whatever the machine's clock is set to, on Linux also while the machine sleeps."""
+_BOOT = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock:
@@ -24,7 +27,8 @@ class Clock:
     def __init__(self, database: Database | None = None, file: Path | None = None) -> None:
         self._database = None if database is None or database.is_sqlite else database
         self._file = file
-        self._offset = timedelta()
+        self._is_steady = self._database is not None and file is None
+        self._offset = datetime.now(UTC) - self._ticks() if self._is_steady else timedelta()
         self._measured_at = float("-inf")
         self._read = (-1, -1)
 
@@ -37,18 +41,24 @@ class Clock:
             and time.monotonic() - self._measured_at > MEASURE_EVERY_SECONDS
         ):
             self._measure(self._database)
-        return datetime.now(UTC) + self._offset
+        return self._ticks() + self._offset
+
+    def _ticks(self) -> datetime:
+        """What the distance is counted from: the time since boot, or the machine's clock where nothing is measured."""
+        if not self._is_steady:
+            return datetime.now(UTC)
+        return _BOOT + timedelta(seconds=time.clock_gettime(STEADY))
 
     def _measure(self, database: Database) -> None:
         self._measured_at = time.monotonic()
-        before = datetime.now(UTC)
+        before = self._ticks()
         try:
             theirs: datetime = database.read(
                 lambda session: session.scalars(text("SELECT UTC_TIMESTAMP(6)")).one()
             )
         except DBAPIError:
             return  # the callback must tell the time while the database is away; the last distance holds
-        after = datetime.now(UTC)
+        after = self._ticks()
         self._offset = theirs.replace(tzinfo=UTC) - (before + (after - before) / 2)
 
     def _read_file(self, file: Path) -> None:

@@ -74,16 +74,16 @@ TEMPLATES: Final = {
 """Occasion → template id, title and text, as the merchant has them at WeChat."""
 
 GUIDE: Final = (
-    {"text": "在 Alice 的手机里点菜单「我的海报」", "user": ALICE, "does": "image", "what": ""},
+    {"text": "Alice 点菜单「我的」里的「我的海报」", "user": ALICE, "does": "image", "what": ""},
     {
-        "text": "在 Bob 的手机里「扫一扫」Alice 的海报并关注",
+        "text": "Bob 点右上角「扫一扫」，扫 Alice 的海报",
         "user": BOB,
         "does": "follow",
         "what": "",
     },
-    {"text": "点 Bob 手机下方的「购买 ¥128」", "user": BOB, "does": "buy", "what": ""},
+    {"text": "Bob 点手机下面的「购买 ¥128」", "user": BOB, "does": "buy", "what": ""},
     {
-        "text": "看 Alice 收到佣金通知，再点「我的收益」",
+        "text": "Alice 收到佣金通知，再看「我的收益」",
         "user": ALICE,
         "does": "template",
         "what": "12.80",  # not the card of the first friend's order, which may come after the guide
@@ -155,6 +155,7 @@ def processes(place: Place, last: launch.Process) -> tuple[list[launch.Process],
     environ = place.environ()
     first, environ = launch.with_redis(load_settings(environ), environ)
     release, *others = launch.procfile()
+    release = replace(release, quiet=True)  # its setup code is for owners who are not seeded
     simulator = launch.Process(
         "simulator",
         [

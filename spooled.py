@@ -60,8 +60,13 @@ def _sync(folder: Path) -> None:
 
 
 def read(path: Path) -> Spooled:
-    """The push in a file."""
-    return Spooled(**json.loads(path.read_text(encoding="utf-8")))
+    """The push in a file. A damaged one reads as a push of no account: it fails and is parked, and not the whole
+    folder behind it."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        return Spooled(**json.loads(text))
+    except (ValueError, TypeError):
+        return Spooled("", "", text)
 
 
 def waiting(data: Path, slug: str | None = None) -> list[Spooled]:

@@ -1,13 +1,17 @@
-"""What no channel could tell a follower is told at their next visit: below the answer to a command, once."""
+"""What no channel could tell a follower is told at their next visit: below the answer to a command, once. A repeat of
+the push is told the same again: WeChat repeats one whose answer it did not hear."""
 
 from __future__ import annotations
 
 import json
 import logging
+from datetime import UTC, datetime, timedelta
 from typing import Final
+from zlib import crc32
 
 from sqlalchemy.orm import Session
 
+from bot.push import Push
 from bot.visit import Answer, Visit
 from domain import notices
 from domain.models import Notice
@@ -25,13 +29,13 @@ def below(visit: Visit, answer: Answer) -> Answer:
     so. A picture has no room for words."""
     if not isinstance(answer, str) or not visit.greeting.unread:
         return answer
-    room = MAX_BYTES - len(answer.encode()) - _ROOM_FOR_MORE
+    room, at = MAX_BYTES - len(answer.encode()) - _ROOM_FOR_MORE, _moment_of(visit.push)
 
     def take(session: Session) -> tuple[list[str], int]:
-        found = notices.waiting_for(session, visit.account.id, visit.push.openid, SHOWN)
+        found = notices.waiting_for(session, visit.account.id, visit.push.openid, SHOWN, at)
         lines, read = _fitting(visit, found.notices, room)
         left = found.count - len(read)
-        notices.mark_read(session, found.member_id, read, left, visit.now)
+        notices.mark_read(session, found.member_id, read, left, at)
         return lines, left
 
     lines, left = visit.transact(take)
@@ -40,6 +44,13 @@ def below(visit: Visit, answer: Answer) -> Answer:
     more = [visit.words("inbox.more", count=left)] if left else []
     head = visit.words("inbox.head", count=len(lines) + left)
     return "\n".join([f"{answer}\n", head, *lines, *more])
+
+
+def _moment_of(push: Push) -> datetime:
+    """CreateTime, with the push's key in the microseconds: a repeat finds again what it has read, and another push of
+    that second does not."""
+    micros = crc32(push.key.encode()) % 1_000_000
+    return datetime.fromtimestamp(push.created, UTC) + timedelta(microseconds=micros)
 
 
 def _fitting(visit: Visit, waiting: list[Notice], room: int) -> tuple[list[str], list[int]]:

@@ -18,7 +18,7 @@ from bot.robot import Envelope
 from domain import accounts, replies, texts
 from domain.accounts import OpenAccount
 from domain.db import Database
-from domain.errors import NotFound
+from domain.errors import Busy, NotFound
 from domain.replies import KeywordTable
 from domain.secrets import Keyring
 from domain.texts import Words
@@ -91,10 +91,14 @@ class KnownAccounts:
         return known
 
     def _count_timeouts(self, known: Known) -> None:
-        """Patterns that were stopped while this table was in use: told to the merchant, and to who watches us."""
+        """Patterns that were stopped while this table was in use: told to the merchant, and to who watches us. A push
+        is waiting: one try, and a figure less where the database is busy."""
         counts = dict(known.keywords.timeouts)
         PATTERNS_STOPPED.inc(sum(counts.values()))
-        self._database.transact(lambda session: replies.add_timeouts(session, counts))
+        try:
+            self._database.transact(lambda session: replies.add_timeouts(session, counts), tries=1)
+        except (DBAPIError, Busy):
+            _log.warning("stopped patterns of account %s are not counted", known.account.slug)
 
     def _open(self, session: Session, slug: str) -> Known:
         account = accounts.unseal(accounts.get(session, slug), self._keyring)

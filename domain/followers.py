@@ -231,7 +231,10 @@ def settle_absent(
 _FOLLOWING = Sql(
     "SELECT id, openid FROM member WHERE account_id = ? AND id > ? AND following = 1 ORDER BY id LIMIT ?"
 )
-_PROFILE = Sql("SELECT id, openid, unionid, remark FROM member WHERE id IN (??)")
+_PROFILE_COLUMNS = (
+    "SELECT id, openid, unionid, remark FROM member WHERE following = 1 AND id IN (??)"
+)
+_PROFILE = Sql(f"{_PROFILE_COLUMNS} ORDER BY id FOR UPDATE", sqlite=_PROFILE_COLUMNS)
 _TAGS = Sql("SELECT member_id, tag_id, state FROM member_tag WHERE member_id IN (??)")
 _ADD_TAG = Sql(
     "INSERT INTO member_tag (member_id, tag_id, account_id, state, ours) VALUES (?, ?, ?, 'set', 0)"
@@ -257,17 +260,19 @@ def to_ask(session: Session, sync: FollowerSync) -> list[tuple[int, str]]:
 
 def learn(session: Session, account_id: int, profiles: Mapping[int, Profile]) -> list[int]:
     """Keep unionid, remark and tags of these members; who got a unionid they did not have, in order that waiting orders
-    find them. Tags that wait to be told to WeChat stay as they are."""
-    news = []
+    find them. Tags that wait to be told to WeChat stay as they are. Who left while WeChat was asked is erased by now,
+    and stays so."""
+    news: list[int] = []
+    known: dict[int, Profile] = {}
     for row in _PROFILE.among(session, (), sorted(profiles)):
-        told = profiles[row.id]
+        told = known[row.id] = profiles[row.id]
         remark = told.remark[:REMARK_LENGTH] or None
         if told.unionid is not None and told.unionid != row.unionid:
             members.set_unionid(session, row.id, told.unionid)
             news.append(row.id)
         if remark != row.remark:
             members.set_remark(session, row.id, remark)
-    _learn_tags(session, account_id, profiles)
+    _learn_tags(session, account_id, known)
     return news
 
 

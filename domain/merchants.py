@@ -60,8 +60,8 @@ def put(
     actor: str,
     now: datetime,
 ) -> None:
-    """Set or replace the merchant of an account. Raises `Invalid`, and `Conflict` for another merchant number while
-    transfers of the present one are under way: under the new number their bills would look as if they did not exist.
+    """Set or replace the merchant of an account. Raises `Invalid`, and `Conflict` for another merchant number than that
+    of the transfers under way: under the new number their bills would look as if they did not exist.
     """
     # Forms send CRLF, as files from Windows have it; with it the library of WeChat Pay reads no key.
     private_key, public_key = (
@@ -85,7 +85,7 @@ def put(
     if row is None:
         row = Merchant(account_id=account_id)
         session.add(row)
-    elif row.mch_id != mch_id and _is_paying(session, account_id):
+    elif row.mch_id != mch_id and _is_paying_by_another(session, account_id, mch_id):
         raise Conflict("transfers of the present merchant number are under way", mch_id=row.mch_id)
     row.mch_id, row.serial_no = mch_id, serial_no.upper()
     row.public_key_id, row.public_key = public_key_id, public_key
@@ -127,10 +127,10 @@ def get(session: Session, keyring: Keyring, account_id: int) -> OpenMerchant:
     return merchant
 
 
-def _is_paying(session: Session, account_id: int) -> bool:
+def _is_paying_by_another(session: Session, account_id: int, mch_id: str) -> bool:
     query = select(Withdrawal.id).where(
         Withdrawal.account_id == account_id,
         Withdrawal.status == "paying",
-        Withdrawal.method == "wechat",
+        ~Withdrawal.terms.contains(f'"mch_id":"{mch_id}"'),  # only a transfer has terms
     )
     return session.scalar(query.limit(1)) is not None

@@ -9,7 +9,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from domain import outbox
@@ -206,8 +206,11 @@ class Waiting:
     count: int
 
 
-def waiting_for(session: Session, account_id: int, openid: str, limit: int) -> Waiting:
-    """What waits for this follower; their row is locked until the end of the transaction, which must `mark_read`."""
+def waiting_for(
+    session: Session, account_id: int, openid: str, limit: int, at: datetime | None = None
+) -> Waiting:
+    """What waits for this follower, and what was read at exactly `at`; their row is locked until the end of the
+    transaction, which must `mark_read`."""
     _MEET(session, False, account_id, openid)
     member_id = session.scalar(
         select(Member.id).where(Member.account_id == account_id, Member.openid == openid)
@@ -215,7 +218,7 @@ def waiting_for(session: Session, account_id: int, openid: str, limit: int) -> W
     waits = (
         Notice.member_id == (member_id or 0),
         Notice.waiting_at.is_not(None),
-        Notice.read_at.is_(None),
+        or_(Notice.read_at.is_(None), Notice.read_at == at),
     )
     count = session.scalar(select(func.count(Notice.id)).where(*waits)) or 0
     oldest = session.scalars(select(Notice).where(*waits).order_by(Notice.id).limit(limit))
@@ -223,12 +226,13 @@ def waiting_for(session: Session, account_id: int, openid: str, limit: int) -> W
 
 
 def mark_read(
-    session: Session, member_id: int, notice_ids: Sequence[int], left: int, now: datetime
+    session: Session, member_id: int, notice_ids: Sequence[int], left: int, at: datetime
 ) -> None:
-    """These have been shown; `left`: how many still wait."""
+    """These are shown at `at`; `left`: how many still wait. The next visit looks again, even when none does: it may be
+    the same one, whose answer was lost."""
     if notice_ids:
-        _READ.among(session, (to_db(now),), list(notice_ids))
-    if left:
+        _READ.among(session, (to_db(at),), list(notice_ids))
+    if notice_ids or left:
         _UNREAD.among(session, (True,), [member_id])
 
 

@@ -368,13 +368,14 @@ def _insert(
             number = orders[0].order_no
             return {number: _INSERT(session, *rows[number]).lastrowid}
         with session.begin_nested():  # many rows may be many statements
-            _INSERT.many(session, list(rows.values()))
+            _INSERT.many(session, [rows[order.order_no] for order in orders])
     except IntegrityError as error:
         if not is_duplicate(error):
             raise
         repeated = _check_repeats(session, account, orders)
-        orders = [order for order in orders if order.order_no not in repeated]
-        _INSERT.many(session, [rows[order.order_no] for order in orders])
+        unknown = [order for order in orders if order.order_no not in repeated]
+        # From the start again: one of these may have become known since they were looked up.
+        return _insert(session, account, unknown, rows) if unknown else {}
     numbers = [order.order_no for order in orders]
     return {row.order_no: row.id for row in _IDS.among(session, (account.id,), numbers)}
 
@@ -553,13 +554,15 @@ def complete(
     return order
 
 
-_AWAITED = Sql(
+_AWAITED_BY = (
     "SELECT 1 FROM orders WHERE account_id = ? AND buyer_openid = ? AND member_id IS NULL LIMIT 1"
 )
+_AWAITED = Sql(_AWAITED_BY + " FOR UPDATE", sqlite=_AWAITED_BY)
 
 
 def is_awaited(session: Session, account_id: int, openid: str) -> bool:
-    """Whether an order waits for this openid: the cheap question in front of `attach_waiting`, for every follow."""
+    """Whether an order waits for this openid: the cheap question in front of `attach_waiting`, for every follow. A
+    locking read, for the reason that `_waiting_for` gives."""
     return _AWAITED(session, account_id, openid).first() is not None
 
 

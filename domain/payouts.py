@@ -19,7 +19,7 @@ from domain import ledger, notices
 from domain.accounts import OpenAccount
 from domain.db import Sql, changed, to_db, to_json
 from domain.errors import Conflict, Invalid
-from domain.models import Member, Notice, Withdrawal
+from domain.models import Member, Merchant, Notice, Withdrawal
 from domain.withdrawals import (
     APPROVED,
     FAILED,
@@ -105,13 +105,18 @@ def begin(
     session: Session, account: OpenAccount, withdrawal_id: int, terms: Terms, now: datetime
 ) -> Payout:
     """approved → paying, to be committed before WeChat Pay hears of it. One that is paying already comes back with
-    `was_paying`: the caller asks for its number before anything else. Raises `WrongState` for any other state, and
-    `Conflict` when it was begun by another merchant number, where the same bill number would be another bill."""
+    `was_paying`: the caller asks for its number before anything else. Raises `WrongState` for any other state and for
+    terms of a merchant number that is no longer the account's, and `Conflict` when it was begun by another merchant
+    number, where the same bill number would be another bill."""
     withdrawal = locked(session, account.id, withdrawal_id)
     was_paying = withdrawal.status == PAYING
     if not was_paying:
         if withdrawal.status != APPROVED or withdrawal.method != "wechat":
             raise WrongState("the withdrawal is not to be paid", status=withdrawal.status)
+        # Locked: a new number is set before this, and seen here, or after it, and sees this (merchants.put).
+        number = select(Merchant.mch_id).where(Merchant.account_id == account.id)
+        if session.scalar(number.with_for_update(read=True)) not in {None, terms.mch_id}:
+            raise WrongState("the account has another merchant number now", mch_id=terms.mch_id)
         withdrawal.status, withdrawal.paying_at = PAYING, now
         report(session, withdrawal, PAYING, now)
         withdrawal.terms, withdrawal.ask_at = to_json(asdict(terms)), now + ASK_FIRST
@@ -342,8 +347,9 @@ _MAY_SEND = Sql(
 def finish_unsent(
     session: Session, account: OpenAccount, withdrawal_id: int, now: datetime
 ) -> Withdrawal:
-    """WeChat Pay says that there is no bill under the number of a payout that a person gave up: it has failed, and the
-    money is available again. Raises `WrongState` before five minutes have passed, and when nobody gave it up."""
+    """Asked at `now`, WeChat Pay says that there is no bill under the number of a payout that a person gave up: it has
+    failed, and the money is available again. Raises `WrongState` when it was asked before five minutes had passed, and
+    when nobody gave it up."""
     row = locked(session, account.id, withdrawal_id)
     if row.status == FAILED:
         return row

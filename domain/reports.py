@@ -29,6 +29,7 @@ from domain.china import bounds, day_of
 from domain.db import Database, Sql, to_db, to_json
 from domain.keyset import seek
 from domain.models import (
+    AccountDay,
     Audit,
     BindingHistory,
     Board,
@@ -46,6 +47,9 @@ from domain.models import (
 from domain.orders import uplines_in
 
 CHUNK: Final = 1000
+ONE_DAY: Final = timedelta(days=1)
+CATCH_UP: Final = timedelta(days=31)
+"""So far back the days are looked for that nobody counted; `flask report refresh` computes any span again."""
 FIGURES: Final = (
     "people", "orders", "spent_fen", "refunded_fen", "accrued_fen", "settled_fen", "voided_fen", "clawed_fen"
 )  # fmt: skip
@@ -281,19 +285,29 @@ def roll_up(database: Database, account_id: int, day: date) -> int:
 
 
 def due_days(session: Session, account_id: int, now: datetime) -> list[date]:
-    """The days that may have changed: today, yesterday, and days of which orders were reported late."""
+    """The days that may have changed: today, the days since the one on which figures were counted last (yesterday, or
+    earlier when nobody counted for days), and days of which orders were reported late."""
     today = day_of(now)
-    yesterday = bounds(today - timedelta(days=1))[0]
-    first, last = _ids(session, Order.id, Order.created_at, yesterday, now)
+    counted = session.scalar(
+        select(func.max(AccountDay.day)).where(
+            AccountDay.account_id == account_id,
+            AccountDay.day.between(today - CATCH_UP, today - ONE_DAY),
+        )
+    )
+    first_day = counted or today - ONE_DAY
+    start = bounds(first_day)[0]
+    first, last = _ids(session, Order.id, Order.created_at, start, now)
     late = select(Order.paid_at).where(
         Order.id.between(first, last),
         Order.account_id == account_id,
         Order.status.in_(["paid", "completed"]),
-        Order.created_at >= yesterday,
-        Order.paid_at < yesterday,
+        Order.created_at >= start,
+        Order.paid_at < start,
     )
     days = {day_of(paid_at) for paid_at in session.scalars(late) if paid_at is not None}
-    return sorted(days | {today, today - timedelta(days=1)})
+    return sorted(
+        days | {first_day + ONE_DAY * number for number in range((today - first_day).days + 1)}
+    )
 
 
 # --- reading days ---------------------------------------------------------------------------------------------------

@@ -102,10 +102,11 @@ def request(
     if known is not None:
         return _same(known, amount_fen)
     settings = account.settings
-    if not settings.withdraw_min_fen <= amount_fen <= settings.withdraw_max_fen:
+    least_fen = max(settings.withdraw_min_fen, 1)
+    if not least_fen <= amount_fen <= settings.withdraw_max_fen:
         raise Invalid(
             "the amount is out of range", reason="range",
-            min_fen=settings.withdraw_min_fen, max_fen=settings.withdraw_max_fen,
+            min_fen=least_fen, max_fen=settings.withdraw_max_fen,
         )  # fmt: skip
     if member.status != "active":
         raise Invalid("the member is suspended", reason="suspended")
@@ -129,7 +130,8 @@ def request(
     ledger.post(session, [hold], now)
     tell(session, withdrawal, notices.WITHDRAWAL_REQUESTED, now)
     small = amount_fen <= settings.audit_above_fen and not audited
-    if small and not _is_watched(session, member.id):
+    alone = approvals_needed(account, withdrawal) == 1  # a program is none of the two people
+    if small and alone and not _is_watched(session, member.id):
         approve(session, account, withdrawal.id, actor=AUTOMATIC, now=now)
     return withdrawal
 
@@ -234,19 +236,26 @@ def reject(
     reason: str,
     now: datetime,
 ) -> Withdrawal:
-    """A person's no, with its reason; the money is available again. Raises `WrongState`."""
+    """A person's no, with its reason; the money is available again. Raises `WrongState`, see `may_reject`."""
     if not reason.strip():
         raise Invalid("a rejection needs a reason")
     withdrawal = locked(session, account.id, withdrawal_id)
-    if withdrawal.status != REQUESTED:
+    if not may_reject(withdrawal):
         raise WrongState("the withdrawal is not waiting for approval", status=withdrawal.status)
     withdrawal.status, withdrawal.reason, withdrawal.decided_at = REJECTED, reason.strip(), now
-    withdrawal.finished_at = now
+    withdrawal.finished_at, withdrawal.ask_at, withdrawal.alarm = now, None, None
     session.flush()
     note(session, withdrawal, actor, "withdrawal_rejected", now)
     give_back(session, withdrawal, now)
     tell(session, withdrawal, notices.WITHDRAWAL_REJECTED, now, reason=withdrawal.reason)
     return withdrawal
+
+
+def may_reject(row: Withdrawal) -> bool:
+    """Whether a no is still possible: nobody has decided, or it was approved and cannot be paid, because the bank does
+    not take it or the account has no merchant. What was begun at WeChat Pay ends by WeChat Pay's word."""
+    stuck = row.method == "offline" or row.alarm is not None
+    return row.status == REQUESTED or (row.status == APPROVED and stuck)
 
 
 _ASK_AGAIN = Sql(

@@ -31,12 +31,12 @@ def drain_alerts() -> int:
 
 
 def prepare(process: Process, rows: Sequence[Claimed]) -> Deliver:
-    """Answers with the function that tells one alert to everybody whom its account named."""
-    accounts = {row.account_id: process.account(row.account_id) for row in rows}
+    """Answers with the function that tells one alert to everybody whom its account named. An account that cannot be
+    opened keeps no other's from leaving."""
     private = process.context.settings.webhooks.private_addresses
 
     def deliver(row: Claimed) -> Done:
-        account = accounts[row.account_id]
+        account = process.account(row.account_id)
         told = False
         if account.settings.alert_webhook:
             post(account, row, private=private)

@@ -228,8 +228,13 @@ def _send_alone(process: Process, parcel: Parcel, batch: Batch, openid: str) -> 
         return
     branch = parcel.branch(_draft_of(parcel, batch), preview=True)
     if database.transact(lambda s: batches.calling(s, batch.token, clock.now())):
-        mass.preview(parcel.client, openid, branch)
-        database.transact(lambda s: batches.delivered_alone(s, batch.token, clock.now()))
+        try:
+            mass.preview(parcel.client, openid, branch)
+        except RecipientRefused as error:  # they left, and nobody else is in this batch
+            said = _text(error)
+            database.transact(lambda s: batches.ended(s, batch.token, "failed", said, clock.now()))
+        else:
+            database.transact(lambda s: batches.delivered_alone(s, batch.token, clock.now()))
 
 
 def _publish(process: Process, parcel: Parcel, batch: Batch) -> None:
@@ -278,16 +283,17 @@ _PATIENCE: Final[dict[int | None, Callable[[datetime], timedelta]]] = {
     mass.SENDING_NOW: lambda _now: PAUSE,
     mass.WAITS_FOR_ADMIN: lambda _now: PAUSE,
 }
+_HEARD: Final = frozenset({mass.SENDING_NOW, mass.WAITS_FOR_ADMIN})
+"""WeChat has the call and may still act on it: it is repeated as it was, and never becomes lists beside it."""
 
 
 def _hold_up(process: Process, batch: Batch, pause: timedelta, error: Exception) -> None:
     """Not this batch's fault: it waits, and the campaign says why."""
     now = process.context.clock.now()
+    unsent = batch.called_at is None and getattr(error, "errcode", None) not in _HEARD
 
     def write(session: Session) -> None:
-        batches.again(
-            session, batch.token, now + pause, _text(error), counted=False, unsent=batch.called_at is None
-        )  # fmt: skip
+        batches.again(session, batch.token, now + pause, _text(error), counted=False, unsent=unsent)
         campaigns.note(session, batch.campaign_id, _text(error))
 
     process.context.database.transact(write)
@@ -323,7 +329,7 @@ def _stop(process: Process, batch: Batch, error: WeChatError) -> None:
     now = process.context.clock.now()
 
     def write(session: Session) -> None:
-        unsent = batch.called_at is None
+        unsent = batch.called_at is None or error.errcode == mass.REFUSED_BY_ADMIN
         batches.again(session, batch.token, now, _text(error), counted=False, unsent=unsent)
         campaigns.fail(session, batch.campaign_id, _text(error), now)
 

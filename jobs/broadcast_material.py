@@ -1,5 +1,6 @@
 """What a campaign needs at WeChat before it can leave: tracked links, pictures, drafts. Nothing is uploaded twice while
-WeChat keeps it: temporary pictures three days, covers and pictures of articles for ever.
+WeChat keeps it: temporary pictures three days, covers and pictures of articles for ever. Not to know whether something
+was uploaded is no doubt about the message: `surely`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from domain.accounts import OpenAccount
 from domain.campaigns import content as contents
 from domain.campaigns.content import Article, Content
 from domain.models import Campaign, CampaignFile
+from jobs.codes import surely
 from wechat import api, drafts, mass, materials
 from wechat.client import PlatformClient
 
@@ -52,13 +54,14 @@ class Parcel:
         one, now = self._file(name), self.context.clock.now()
         if one.media_id and one.media_expires_at and one.media_expires_at > now + FRESH:
             return one.media_id
-        media = api.upload_media(self.client, "image", one.content, _file_name(one))
+        media = surely(lambda: api.upload_media(self.client, "image", one.content, _file_name(one)))
         self._keep(one, media_id=media.media_id, media_expires_at=media.expires_at)
         return media.media_id
 
     def draft(self) -> str:
         """A new draft. Each call needs its own: a draft ends with the mass message that was made of it."""
-        return drafts.add_draft(self.client, [self._article(one) for one in self.content.articles])
+        articles = [self._article(one) for one in self.content.articles]
+        return surely(lambda: drafts.add_draft(self.client, articles))
 
     def card(self) -> api.Article:
         """The first article as the linked card of a customer-service message."""
@@ -75,7 +78,9 @@ class Parcel:
     def _cover(self, name: str) -> str:
         one = self._file(name)
         if one.thumb_id is None:
-            made = materials.add_material(self.client, "image", one.content, _file_name(one))
+            made = surely(
+                lambda: materials.add_material(self.client, "image", one.content, _file_name(one))
+            )
             self._keep(one, thumb_id=made)
             return made
         return one.thumb_id
@@ -83,8 +88,10 @@ class Parcel:
     def _address(self, name: str) -> str:
         one = self._file(name)
         if one.url is None:
-            made = drafts.upload_article_image(
-                self.client, one.content, _file_name(one), _type(one)
+            made = surely(
+                lambda: drafts.upload_article_image(
+                    self.client, one.content, _file_name(one), _type(one)
+                )
             )
             self._keep(one, url=made)
             return made

@@ -11,22 +11,21 @@ import ipaddress
 import socket
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.client import HTTPException
-from typing import Final
-from urllib.parse import SplitResult, quote, urlsplit
+from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
 
+import urllib3
 from certifi import where
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 CONNECT_SECONDS: Final = 3.0
 READ_SECONDS: Final = 8.0
-WHOLE_SECONDS: Final = 20.0
-"""What is said and answered on a connection: much less than the lease of the row behind it."""
-_READ_BYTES: Final = 1024
+TOTAL_SECONDS: Final = 20.0
+"""Of a whole answer: the time-out of a socket begins anew with every byte."""
 
 
 class Unreachable(Exception):
@@ -50,7 +49,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, private: bool) ->
     `Unreachable`."""
     headers = {**headers, "Content-Type": "application/json; charset=utf-8"}
     # A shop may say as much as it likes; nobody listens.
-    status, _, took_ms = _asked("POST", url, _READ_BYTES, private, headers, body)
+    status, _, took_ms = _asked("POST", url, 0, private, headers, body)
     return Answered(status, took_ms)
 
 
@@ -76,49 +75,21 @@ def _asked(
     except ValueError as error:  # brackets that do not match, a port that is none
         raise Declined("not an address") from error
     began = time.monotonic()
-    connection, late = _connection(parts, address), threading.Event()
-    watch = threading.Timer(WHOLE_SECONDS, lambda: _hang_up(wire, late))
-    try:
-        connection.connect()
-        wire = (
-            connection.sock
-        )  # the connection itself forgets it when the answer says "Connection: close"
-        watch.start()
-        connection.timeout = READ_SECONDS
-        connection.request(
-            method, _target(parts), body=body, headers={**headers, "Host": parts.netloc}, preload_content=False
-        )  # fmt: skip
-        answer = connection.getresponse()
-        # As it came: what a few bytes unpack to has no bound.
-        content = answer.read(read_bytes, decode_content=False)
-    except (
-        HTTPError,
-        HTTPException,
-        OSError,
-        ValueError,
-    ) as error:  # a certificate of another name is the last
-        raise Unreachable(type(error).__name__) from error
-    finally:
-        watch.cancel()
-        connection.close()
-    if late.is_set():
-        raise Unreachable("the answer took too long")
-    return answer.status, content, round((time.monotonic() - began) * 1000)
-
-
-def _target(parts: SplitResult) -> str:
-    """Path and query; letters that cannot stand there are percent-encoded."""
-    query = f"?{parts.query}" if parts.query else ""
-    return quote((parts.path or "/") + query, safe="%!$&'()*+,/:;=?@[]~")
-
-
-def _hang_up(wire: socket.socket, late: threading.Event) -> None:
-    """End a call whose answer comes drop by drop: time-outs begin anew with every drop."""
-    late.set()
-    with suppress(OSError):  # it has just ended
-        socket.socket.shutdown(
-            wire, socket.SHUT_RDWR
-        )  # under TLS, whose own way is not for two threads
+    with _pool(parts, address) as pool:
+        try:
+            answer = pool.urlopen(
+                method, f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}", body=body,
+                headers={**headers, "Host": parts.netloc}, redirect=False, retries=False, preload_content=False,
+            )  # fmt: skip
+            # As it came: what a few bytes unpack to has no bound.
+            content = answer.read(read_bytes, decode_content=False) if read_bytes else b""
+            answer.close()
+        except HTTPError as error:
+            raise Unreachable(type(error).__name__) from error
+    took = time.monotonic() - began
+    if read_bytes and took >= TOTAL_SECONDS:
+        raise Unreachable("the answer does not end")
+    return answer.status, content, round(took * 1000)
 
 
 def _resolve(parts: SplitResult, private: bool) -> str:
@@ -145,10 +116,53 @@ def _port(parts: SplitResult) -> int:
     return parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def _connection(parts: SplitResult, address: str) -> HTTPConnection:
+class _Plain(HTTPConnection):
+    """A connection that gives `lines` a second handle of its socket: TLS takes the first one over."""
+
+    def __init__(self, *args: Any, lines: list[socket.socket], **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._lines = lines
+
+    def _new_conn(self) -> socket.socket:
+        made = super()._new_conn()
+        self._lines.append(made.dup())
+        return made
+
+
+class _Secure(_Plain, HTTPSConnection):
+    """The same under TLS."""
+
+
+@contextmanager
+def _pool(parts: SplitResult, address: str) -> Generator[urllib3.HTTPConnectionPool]:
+    """For one request. What is still open after `TOTAL_SECONDS` is hung up on."""
+    lines: list[socket.socket] = []
+    common: dict[str, Any] = {
+        "timeout": urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS), "maxsize": 1, "lines": lines,
+    }  # fmt: skip
+    made: urllib3.HTTPConnectionPool
     if parts.scheme == "http":
-        return HTTPConnection(address, _port(parts), timeout=CONNECT_SECONDS)
-    return HTTPSConnection(
-        address, _port(parts), timeout=CONNECT_SECONDS, cert_reqs="CERT_REQUIRED", ca_certs=where(),
-        server_hostname=parts.hostname, assert_hostname=parts.hostname,
-    )  # fmt: skip
+        made = urllib3.HTTPConnectionPool(address, _port(parts), **common)
+        made.ConnectionCls = _Plain
+    else:
+        made = urllib3.HTTPSConnectionPool(
+            address, _port(parts), cert_reqs="CERT_REQUIRED", ca_certs=where(), server_hostname=parts.hostname,
+            assert_hostname=parts.hostname, **common,
+        )  # fmt: skip
+        made.ConnectionCls = _Secure
+    timer = threading.Timer(TOTAL_SECONDS, _hang_up, [lines])
+    timer.daemon = True
+    timer.start()
+    try:
+        with made as pool:
+            yield pool
+    finally:
+        timer.cancel()
+        for line in lines:
+            line.close()
+
+
+def _hang_up(lines: Sequence[socket.socket]) -> None:
+    for line in lines:
+        with suppress(OSError):  # it ended at this moment
+            line.shutdown(socket.SHUT_RDWR)

@@ -15,7 +15,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from domain import merchants, outbox, payouts, withdrawals
@@ -140,17 +140,17 @@ def carry_on(till: Till, payout: Payout) -> None:
         _ask_later(till, payout, payouts.ASK_REFUSED)
     else:
         if transfer is None:
-            _end_unsent(till, payout)
+            _end_unsent(till, payout, now)
         else:
             record(till, payout, transfer)
 
 
-def _end_unsent(till: Till, payout: Payout) -> None:
-    """There is no bill, and a person gave the payout up: it ends as soon as no call of ours can be on its way."""
-    now = till.process.context.clock.now()
+def _end_unsent(till: Till, payout: Payout, asked_at: datetime) -> None:
+    """There was no bill when WeChat Pay was asked, and a person gave the payout up: it ends if no call of ours could be
+    on its way then."""
     try:
         till.database.transact(
-            lambda session: payouts.finish_unsent(session, till.account, payout.id, now)
+            lambda session: payouts.finish_unsent(session, till.account, payout.id, asked_at)
         )
     except WrongState:
         _ask_later(till, payout, payouts.GIVE_UP_AFTER)

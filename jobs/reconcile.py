@@ -130,6 +130,8 @@ def _till_or_none(process: Process, account_id: int) -> Till | None:
 
 def _compare(till: Till, row: Withdrawal) -> Comparison:
     payout = till.database.read(lambda session: payout_of(session, row))
+    if payout.terms.mch_id != till.client.mch_id:
+        return Comparison(unanswered=1)  # "no such bill" would say nothing about another merchant's
     try:
         found = pay.query_transfer(till.client, payout.payout_no)
     except (OutcomeUnknown, PayRefused) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from typing import Final
@@ -15,6 +16,8 @@ BATCH: Final = 500
 FOLD_BATCH: Final = 2000
 BUDGET_SECONDS: Final = 50
 
+_log = logging.getLogger(__name__)
+
 
 def settle_commissions() -> int:
     """RQ's way in: settle what is due now; how many commissions."""
@@ -22,18 +25,27 @@ def settle_commissions() -> int:
 
 
 def settle(process: Process, batch: int = BATCH) -> int:
-    """One batch of each account in turn, until nothing is due, or time is up, or another job waits."""
+    """One batch of each account in turn, until nothing is due, or time is up, or another job waits. What is wrong with
+    one account is raised when the others have had their turn: they must not wait for it."""
     turn = deque(_accounts(process))
     settled = 0
+    wrong: list[Exception] = []
     give_up = time.monotonic() + BUDGET_SECONDS
     while turn:
         account = turn.popleft()
-        count = _settle_batch(process, account, batch)
+        try:
+            count = _settle_batch(process, account, batch)
+        except Exception as error:
+            _log.exception("account %s does not settle", account.slug)
+            wrong.append(error)
+            continue
         settled += count
         if count == batch:
             turn.append(account)
             if _is_over(process, give_up, SETTLE):
                 break
+    if wrong:
+        raise wrong[0]
     return settled
 
 

@@ -45,24 +45,25 @@ def drain_webhooks() -> int:
 
 
 def prepare(process: Process, rows: Sequence[Claimed]) -> Deliver:
-    """Read addresses and bodies of these rows; answers with the function that sends one of them."""
+    """Answers with the function that sends one event. Each reads its own address and body: what is wrong with one of
+    them, or with a secret of one account, keeps nobody else's from leaving."""
     context = process.context
-    now = context.clock.now()
-    accounts = {row.account_id: process.account(row.account_id) for row in rows}
-    with context.database.reading() as session:
-        ids = {row.payload["webhook"] for row in rows}
-        addresses = webhooks.opened(session, context.keyring, ids, now)
-        bodies = {row.id: body_of(session, accounts[row.account_id], row) for row in rows}
     failures: Counter[int] = Counter()
 
     def deliver(row: Claimed) -> Done:
-        address = addresses.get(row.payload["webhook"])
+        webhook_id, now = row.payload["webhook"], context.clock.now()
+        with context.database.reading() as session:
+            opened = webhooks.opened(session, context.keyring, [webhook_id], now)
+        address = opened.get(webhook_id)
         if address is None or not address.active:
             return Done(delivery=STOPPED)
         if failures[address.id] >= PATIENCE:
             raise Retryable("the address does not answer; its events wait")
+        account = process.account(row.account_id)
+        with context.database.reading() as session:
+            body = body_of(session, account, row)
         try:
-            _send(process, address, row, bodies[row.id])
+            _send(process, address, row, body)
         except Retryable:
             failures[address.id] += 1
             raise

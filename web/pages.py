@@ -8,8 +8,10 @@ but our own files runs, nothing is cached or framed, and errors are pages instea
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from datetime import datetime
+from decimal import Decimal
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
@@ -107,7 +109,13 @@ def register(app: Flask, context: Context) -> None:
     )  # its check of every request, which `protect` does where pages are
     app.register_blueprint(blueprint)
     app.jinja_env.filters.update(
-        yuan=yuan, percent=percent, minute=minute, day=day, thousands=thousands
+        yuan=grouped,
+        typed_yuan=yuan,
+        amount=amount,
+        percent=percent,
+        minute=minute,
+        day=day,
+        thousands=thousands,
     )
     app.jinja_env.globals.update(t=t, lang=language, static_url=static_url)
 
@@ -166,7 +174,8 @@ def error_page(status: int, words: str | None = None) -> tuple[str, int]:
     """An error in words for people; `words` instead of the usual sentence."""
     chinese, english = _ERRORS.get(status, _BUG if status >= 500 else _ERRORS[400])
     said = words or t(chinese, english)
-    return render_template("error.html", status=status, words=said), status
+    home = re.match(r"/console/|/m/[^/]+/", request.path)
+    return render_template("error.html", status=status, words=said, home=home and home[0]), status
 
 
 def of_http(error: HTTPException) -> Response | tuple[str, int] | HTTPException:
@@ -223,6 +232,16 @@ def day(at: datetime | None) -> str:
 def thousands(number: int) -> str:
     """1234567 as 1,234,567."""
     return f"{number:,}"
+
+
+def grouped(amount_fen: int) -> str:
+    """An amount to read on a page: grouped(-123456789) == '-1,234,567.89'. Fields, chat and CSV have `yuan`."""
+    return f"{Decimal(amount_fen) / 100:,.2f}"
+
+
+def amount(amount_fen: int) -> str:
+    """With its sign before the ¥: amount(-1205) == '−¥12.05'."""
+    return f"{'−' if amount_fen < 0 else ''}¥{grouped(abs(amount_fen))}"
 
 
 def static_url(name: str) -> str:

@@ -27,6 +27,7 @@ SENDING_NOW: Final = 45066
 PERIOD_QUOTA: Final = 45028
 """The account's mass messages of this period are used up."""
 WAITS_FOR_ADMIN: Final = 89504
+REFUSED_BY_ADMIN: Final = 89505
 
 SUCCESS: Final = "SEND_SUCCESS"
 SENDING: Final = "SENDING"

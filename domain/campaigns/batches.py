@@ -96,9 +96,9 @@ _SKIP = Sql(
     " AND (m.muted = 1 OR m.promotions_muted = 1 OR m.following = 0))"
 )
 _PREPARED = Sql(
-    "UPDATE campaign_batch SET skipped = ?, prepared_at = ? WHERE lease_token = ? AND state = 'claimed'"
-    " AND prepared_at IS NULL"
+    "UPDATE campaign_batch SET prepared_at = ? WHERE lease_token = ? AND state = 'claimed' AND called_at IS NULL"
 )
+_ADD_SKIPPED = Sql("UPDATE campaign_batch SET skipped = skipped + ? WHERE lease_token = ?")
 _WAITING = Sql(
     "SELECT r.member_id, m.openid FROM campaign_recipient r JOIN member m ON m.id = r.member_id"
     " WHERE r.campaign_id = ? AND r.batch_no = ? AND r.state = 'waiting' ORDER BY r.member_id"
@@ -106,14 +106,13 @@ _WAITING = Sql(
 
 
 def prepare(session: Session, batch: Batch, now: datetime) -> int | None:
-    """Leave out who sent 退订 or left since the plan, once, before the first call; how many now. None when the batch
-    was prepared before, or is not ours any more."""
-    if changed(_PREPARED(session, 0, to_db(now), batch.token)) != 1:
+    """Leave out who sent 退订 or left since the plan; how many now. Each time, because a quota or a pause may have held
+    the batch up for days, until a call has been made that may have to be repeated as it was. None from then on, or when
+    the batch is not ours any more."""
+    if changed(_PREPARED(session, to_db(now), batch.token)) != 1:
         return None
     skipped = changed(_SKIP(session, batch.campaign_id, batch.no))
-    Sql("UPDATE campaign_batch SET skipped = ? WHERE lease_token = ?")(
-        session, skipped, batch.token
-    )
+    _ADD_SKIPPED(session, skipped, batch.token)
     return skipped
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from domain import bindings, ledger, members
+from domain import bindings, ledger, members, refunds
 from domain.accounts import OpenAccount
 from domain.bindings import closure_of
 from domain.db import Database, Sql, changed, to_db
@@ -305,3 +305,4 @@ class Writer:
             ORDER,
             [(one.order_no, ids[one.order_no], one.content_hash()) for one in purchases],
         )
+        refunds.apply_parked(session, self._account, ids, self._now)

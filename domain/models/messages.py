@@ -29,7 +29,8 @@ from domain.models.base import (
 class Notice(Base):
     """What a member should be told; the inbox of the chat. A message about it is an `outbox` row.
 
-    `waiting_at`: no channel took it, so the next answer in the chat ends with it; `read_at`: it has.
+    `waiting_at`: no channel took it, so the next answer in the chat ends with it; `read_at`: it has (bot/inbox.py: the
+    moment and the key of that push).
     """
 
     __tablename__ = "notice"

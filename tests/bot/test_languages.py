@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from domain import notices, texts
 from domain.models import Notice
 from domain.texts import en, zh_cn, zh_tw
-from tests.bot.chat import Chat
+from tests.bot.chat import Chat, text_xml
 
 STAFF = ("wechat.", "menu.", "warning.")
 """What merchants read in the console, which has its own two languages."""
@@ -79,6 +79,21 @@ def test_what_waits_is_told_once_below_the_next_answer(chat: Chat) -> None:
     assert "小红" not in chat.say("anna", "我的收益").text
     read = chat.do(lambda session: [one.read_at for one in session.query(Notice)])
     assert all(read)
+
+
+def test_a_repeat_of_the_push_whose_answer_was_lost_tells_the_same_again(chat: Chat) -> None:
+    """WeChat repeats a push that it heard no answer to; what was marked as read then has been seen by nobody."""
+    chat.follow("anna")
+    _wait(chat, *[f"n{number}" for number in range(8)])
+    push = text_xml("anna", "我的收益", 77, chat.now_seconds - 2)
+    first = chat.push(push).text
+    assert first.count("小红") == 5
+    assert chat.push(push).text == first
+    assert chat.say("anna", "我的收益").text.count("小红") == 3
+    assert "小红" not in chat.say("anna", "我的收益").text
+    member = chat.member("anna")
+    assert member is not None
+    assert not member.unread
 
 
 def test_more_than_fits_waits_for_the_answer_after(chat: Chat) -> None:

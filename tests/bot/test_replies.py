@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from bot import known
+from bot.view import BUDGET_SECONDS
 from domain import members, outbox, replies, uploads
 from domain.bodies import Article, Body, MediaBody, NewsBody, TextBody
+from domain.models import Reply
 from domain.replies import CLICK, CONTAINS, DEFAULT, REGEX, SUBSCRIBE
 from tests.bot import samples
 from tests.bot.chat import Chat
+from tests.bot.chat import Reply as Answered
 
 
 @pytest.fixture(autouse=True)
@@ -145,6 +150,23 @@ def test_a_slow_pattern_costs_the_follower_nothing_and_is_counted(
     chat.say("anna", "在吗")
     [row] = chat.context.database.read(lambda s: replies.all_of(s, chat.tea.id))
     assert row.timeouts == 1
+
+
+def test_a_count_of_slow_patterns_that_has_to_wait_loses_no_push(
+    live_chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("domain.patterns.check", lambda _text: None)
+    put(live_chat, "(a+)+b$", TextBody("x"), matching=REGEX)
+    live_chat.say("anna", "a" * 600 + "!")
+
+    def answer_meanwhile(session: Session) -> tuple[Answered, float]:
+        session.execute(update(Reply).values(priority=7))  # as the merchant saves their replies
+        began = time.monotonic()
+        return live_chat.say("anna", "在吗"), time.monotonic() - began
+
+    reply, seconds = live_chat.do(answer_meanwhile)
+    assert "收到" in reply.text
+    assert seconds < BUDGET_SECONDS
 
 
 def test_who_reads_another_language_gets_the_reply_in_it(chat: Chat) -> None:

@@ -111,6 +111,21 @@ def test_a_push_that_fails_again_and_again_is_parked_and_the_rest_goes_on(chat: 
     assert "no account gone" in item.error
 
 
+@pytest.mark.parametrize(
+    "content", [b'{"slug": "tea", "xm', b'{"slug": "tea"}', b"[]", b"\xff\xfe"]
+)
+def test_a_damaged_file_is_parked_and_the_rest_goes_on(chat: Chat, content: bytes) -> None:
+    data = chat.context.settings.data.dir
+    xml = event_xml("ben", "subscribe", chat.now_seconds, EventKey="")
+    spooled.keep(data, "tea", chat.context.clock.now(), xml)
+    (_folder(chat) / "0.json").write_bytes(content)
+    assert spool.replay(chat.context) == Replayed(applied=1, waiting=1)
+    for _ in range(spool.TRIES - 1):
+        spool.replay(chat.context)
+    [(_, item)] = spooled.parked(data)
+    assert item.xml == content.decode("utf-8", "replace")  # for whoever can read it
+
+
 def test_a_result_for_a_message_of_somebody_else_is_forgotten(chat: Chat) -> None:
     assert chat.event("anna", "TEMPLATESENDJOBFINISH", MsgID="7", Status="success").is_success
     for _ in range(spool.TRIES - 1):

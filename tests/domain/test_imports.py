@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from domain import imports
+from domain import imports, orders, refunds
 from domain.db import Database
 from domain.errors import Conflict, Invalid, NotFound
 from domain.imports import CsvFolder, DatabaseTables, HasProblems, Options, Outcome, Source
@@ -273,6 +274,24 @@ def test_order_number_that_is_taken_here_is_counted_and_left(shop: World, tmp_pa
     shop.pay("ann", 100, no="A-1")
     outcome = run(shop, folder(tmp_path, **OURS))
     assert (outcome.written["order_numbers_taken"], outcome.ok) == (1, False)
+    shop.check()
+
+
+def test_refund_that_was_reported_before_its_order_came_over_is_applied(
+    shop: World, tmp_path: Path
+) -> None:
+    assert shop.refund("A-1", {1: 4_000}, no="R1").status == "parked"
+    assert shop.refund("A-2", {7: 100}, no="R2").status == "parked"  # no such line
+    run(shop, folder(tmp_path, **OURS))
+    order = shop.look(lambda s: orders.get(s, shop.account.id, "A-1"))
+    assert order.refunded_fen == 4_000
+    assert shop.refund("A-1", {1: 4_000}, no="R1").status == "applied"
+    assert shop.refund("A-2", {7: 100}, no="R2").status == "refused"
+    assert (
+        shop.look(lambda s: refunds.parked(s, shop.account.id, shop.now - timedelta(days=1), 9))
+        == []
+    )
+    assert shop.left("A-1") == []  # what it earned there is in the balances
     shop.check()
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from domain import audit, reports
+from domain import audit, glance, reports
 from domain.db import Database
 from domain.models import Daily
 from domain.reports import ALL, EARNED, MONTH, PEOPLE, WEEK
@@ -113,6 +113,19 @@ def test_order_reported_days_late_makes_its_day_due(shop: World) -> None:
     shop.pay("bob", 10_000, paid_at=friday)
     days = shop.look(lambda s: reports.due_days(s, shop.account.id, shop.now))
     assert days == [date(2026, 2, 27), date(2026, 3, 1), MONDAY]
+
+
+def test_days_that_nobody_counted_are_counted_when_somebody_counts_again(shop: World) -> None:
+    shop.people("ann", "bob")
+    reports.refresh(shop.database, shop.account.id, shop.now)
+    glance.count(shop.database, shop.account.id, shop.now)
+    shop.pay("bob", 10_000)
+    shop.now += timedelta(days=1)
+    shop.pay("bob", 20_000)
+    shop.now += timedelta(days=7)
+    reports.refresh(shop.database, shop.account.id, shop.now)
+    whole = [figures(shop, "", day)[0] for day in (MONDAY, MONDAY + timedelta(days=1))]
+    assert [(day["orders"], day["spent_fen"]) for day in whole] == [(1, 10_000), (1, 20_000)]
 
 
 def test_rebinding_does_not_rewrite_yesterdays_orders(shop: World) -> None:

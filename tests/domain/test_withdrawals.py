@@ -87,6 +87,13 @@ def test_an_amount_out_of_range_is_refused(purse: Purse, fen: int) -> None:
     assert purse.balance == (10_000, 0)
 
 
+def test_nothing_is_out_of_range_also_without_a_smallest_amount(purse: Purse) -> None:
+    purse.world.change(withdraw_min_fen=0, payout_method="offline")
+    with pytest.raises(Invalid) as refused:
+        purse.ask(0)
+    assert refused.value.details["min_fen"] == 1
+
+
 def test_more_than_there_is_is_refused(purse: Purse) -> None:
     with pytest.raises(NotEnough):
         purse.ask(10_001)
@@ -186,6 +193,16 @@ def test_above_the_second_limit_two_different_people_are_needed(purse: Purse) ->
 
 def test_at_the_second_limit_one_is_enough(purse: Purse) -> None:
     assert purse.decide(purse.ask(8_000)).status == "approved"
+
+
+def test_the_machine_is_never_one_of_the_two_people(purse: Purse) -> None:
+    """Even where everything that needs two people is below what is paid without a person."""
+    purse.world.change(audit_above_fen=9_000, second_above_fen=8_000)
+    asked = purse.ask(8_500)
+    assert asked.status == "requested"
+    assert purse.decide(asked, "staff/1").status == "requested"
+    assert purse.payouts_waiting() == 0
+    assert purse.decide(asked, "staff/2").status == "approved"
 
 
 def test_a_rejection_returns_the_money_with_its_reason(purse: Purse) -> None:
@@ -363,6 +380,39 @@ def test_a_bank_payout_needs_its_proof_and_posts_like_any_other(purse: Purse) ->
     world.check()
 
 
+def test_an_approved_bank_payout_that_cannot_be_made_returns_the_money(purse: Purse) -> None:
+    purse.world.change(payout_method="offline")
+    asked = purse.decide(purse.ask(6_000))
+    assert purse.reject(asked, "户名不符").status == "rejected"
+    assert purse.balance == (10_000, 0)
+    with pytest.raises(WrongState):
+        purse.world.do(
+            lambda s: payouts.pay_offline(
+                s, purse.world.account, asked.id, actor="staff/1", proof="回单", now=purse.world.now
+            )
+        )
+    purse.world.check()
+
+
+def test_an_approved_transfer_of_an_account_without_a_merchant_can_still_be_refused(
+    purse: Purse,
+) -> None:
+    asked = purse.ask(200)
+    with pytest.raises(WrongState):  # it is on its way
+        purse.reject(asked)
+    purse.world.do(
+        lambda s: withdrawals.sound_by_id(
+            s, purse.world.account.id, asked.id, "no_merchant", purse.world.now
+        )
+    )
+    rejected = purse.reject(asked)
+    assert (rejected.status, rejected.alarm, rejected.ask_at) == ("rejected", None, None)
+    with pytest.raises(WrongState):
+        purse.begin(asked)
+    assert purse.balance == (10_000, 0)
+    purse.world.check()
+
+
 def test_a_transfer_of_wechat_cannot_be_paid_by_hand_as_well(purse: Purse) -> None:
     world, asked = purse.world, purse.ask(200)
     with pytest.raises(Invalid):
@@ -450,27 +500,27 @@ def test_approved_withdrawals_that_nobody_began_are_found(purse: Purse) -> None:
     assert [row.id for row in world.look(lambda s: payouts.due_to_ask(s, world.now))] == [asked.id]
 
 
+def put_merchant(world: World, mch_id: str) -> None:
+    world.do(
+        lambda s: merchants.put(
+            s, KEYRING, world.account.id, mch_id=mch_id, serial_no="5157F09E", api_v3_key="k" * 32,
+            private_key="-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----",
+            public_key="-----BEGIN PUBLIC KEY-----\nx\n-----END PUBLIC KEY-----",
+            public_key_id="PUB_KEY_ID_0001", actor="test", now=world.now,
+        )
+    )  # fmt: skip
+
+
 def test_the_merchant_number_stays_while_transfers_are_under_way(purse: Purse) -> None:
     world = purse.world
-
-    def put(mch_id: str) -> None:
-        world.do(
-            lambda s: merchants.put(
-                s, KEYRING, world.account.id, mch_id=mch_id, serial_no="5157F09E", api_v3_key="k" * 32,
-                private_key="-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----",
-                public_key="-----BEGIN PUBLIC KEY-----\nx\n-----END PUBLIC KEY-----",
-                public_key_id="PUB_KEY_ID_0001", actor="test", now=world.now,
-            )
-        )  # fmt: skip
-
-    put("1900000109")
+    put_merchant(world, "1900000109")
     asked = purse.ask(200)
     purse.begin(asked)
-    put("1900000109")
+    put_merchant(world, "1900000109")
     with pytest.raises(Conflict):
-        put("1900000999")
+        put_merchant(world, "1900000999")
     purse.news(asked, ProviderNews("FAIL", "b"))
-    put("1900000999")
+    put_merchant(world, "1900000999")
     opened = world.look(lambda s: merchants.get(s, KEYRING, world.account.id))
     assert (opened.mch_id, opened.api_v3_key) == ("1900000999", "k" * 32)
     assert "k" * 32 not in repr(opened)
@@ -482,3 +532,23 @@ def test_the_merchant_number_stays_while_transfers_are_under_way(purse: Purse) -
             )
         )  # fmt: skip
     assert len(refused.value.details["keys"]) == 7
+
+
+def test_a_worker_with_the_merchant_number_of_a_moment_ago_begins_nothing(purse: Purse) -> None:
+    """Begun under a number that is no longer the account's, a transfer could never be asked about again."""
+    put_merchant(purse.world, "1900000109")
+    asked = purse.ask(200)
+    put_merchant(purse.world, "1900000999")  # the worker read the merchant before
+    with pytest.raises(WrongState):
+        purse.begin(asked)
+    assert purse.now(asked).status == "approved"
+    now = Terms("1900000999", "1005", "r", TERMS.report_infos)
+    assert purse.begin(asked, now).terms == now
+
+
+def test_the_merchant_number_can_go_back_to_that_of_the_transfers_under_way(purse: Purse) -> None:
+    purse.begin(purse.ask(200))
+    put_merchant(purse.world, "1900000999")  # as if by hand: nothing was set while it was begun
+    put_merchant(purse.world, TERMS.mch_id)
+    opened = purse.world.look(lambda s: merchants.get(s, KEYRING, purse.world.account.id))
+    assert opened.mch_id == TERMS.mch_id

@@ -241,7 +241,7 @@ def broadcast(town: Town, desk: Desk) -> None:
         wechat.post("/_sim/buy", user=name, sku="tea-1280")
     page.reload()
     desk.says("2 位买家")
-    desk.says("¥2560.00")
+    desk.says("¥2,560.00")
     desk.says("¥320.00")
     desk.look("sold")
     page.get_by_role("link", name=f"{CROWD}").first.click()

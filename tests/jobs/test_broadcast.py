@@ -98,6 +98,11 @@ class Broadcaster:
 
         return self.database.transact(begin)
 
+    def refuse_promotions(self, openid: str) -> None:
+        self.database.transact(
+            lambda s: members.set_promotions_muted(s, self.account.id, openid, True)
+        )
+
     def run(self) -> int:
         return broadcast.broadcast(self.process)
 
@@ -198,6 +203,43 @@ def test_a_picture_is_uploaded_once_for_all_lists(
     assert len(caster.shop.calls(SEND)) == 3
 
 
+def test_a_single_person_who_has_left_keeps_the_campaign_from_nothing(caster: Broadcaster) -> None:
+    (openid,) = caster.crowd(1)
+    caster.shop.simulator.post("/_sim/unfollow", user=openid, wait=False)  # we do not know yet
+    campaign = caster.start()
+    caster.run()
+    assert caster.row(campaign).state == "done"
+    assert caster.results(campaign).failed == 1
+    _adds_up(caster.results(campaign))
+
+
+@pytest.mark.parametrize(
+    ("channel", "content", "path"),
+    [
+        ("publish", ARTICLE, "/cgi-bin/draft/add"),
+        ("publish", ARTICLE, "/cgi-bin/media/uploadimg"),
+        ("mass", ARTICLE, "/cgi-bin/material/add_material"),
+        ("mass", {"kind": "image", "image": "c.png"}, "/cgi-bin/media/upload"),
+    ],
+)
+def test_a_lost_answer_to_an_upload_leaves_no_doubt_that_nothing_was_sent(
+    caster: Broadcaster, channel: str, content: dict[str, Any], path: str
+) -> None:
+    """Neither a publication nor a preview has an id by which it could be repeated, but an upload is neither."""
+    caster.crowd(1)
+    files = FILES if content is ARTICLE else {"c.png": PNG}
+    campaign = caster.start(channel=channel, content=content, files=files)
+    caster.shop.fault(drop_answer_rate=1.0, paths=[path])
+    caster.run()
+    assert caster.results(campaign).unknown == 0
+    assert caster.row(campaign).state == "running"
+    caster.shop.fault(off=True)
+    caster.later(10)
+    caster.run()
+    (batch,) = caster.batches(campaign)
+    assert batch.state in {"sent", "finished"}
+
+
 def test_articles_have_a_draft_for_each_call_because_a_draft_is_sent_once(
     caster: Broadcaster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,6 +319,28 @@ def test_a_quota_holds_up_and_costs_nothing(
     assert caster.row(campaign).state == "done"
 
 
+@pytest.mark.parametrize(("channel", "path"), [("mass", SEND), ("custom", CUSTOM)])
+def test_who_says_no_while_a_quota_holds_it_up_is_not_sent_it(
+    caster: Broadcaster, channel: str, path: str
+) -> None:
+    openids = caster.crowd(8)
+    caster.spoke(openids)
+    campaign = caster.start({"bought": False}, channel=channel)
+    caster.shop.fault(quota={path: 0})
+    caster.run()
+    for openid in openids[:2]:
+        caster.refuse_promotions(openid)
+        caster.later(3700)
+        caster.run()
+    assert caster.received() == {}
+    caster.shop.fault(off=True)
+    caster.later(3700)
+    caster.run()
+    assert caster.received() == {"1": 6}
+    assert caster.results(campaign).skipped == 2
+    _adds_up(caster.results(campaign))
+
+
 def test_a_busy_platform_is_tried_again(caster: Broadcaster) -> None:
     caster.crowd(4)
     campaign = caster.start({"bought": False})
@@ -304,6 +368,29 @@ def test_a_message_to_all_waits_for_the_administrator(caster: Broadcaster, ok: b
     assert row.state == ("done" if ok else "failed")
     assert caster.received() == ({"1": 6} if ok else {})
     assert ok or (row.last_error or "").startswith("89505")
+
+
+def test_a_message_that_waits_for_the_administrator_never_becomes_lists_beside_it(
+    caster: Broadcaster,
+) -> None:
+    """WeChat has that call: lists of the same people would be a second message, and one that nobody has confirmed."""
+    openids = caster.crowd(6)
+    caster.shop.simulator.post("/_sim/accounts", app_id=APP_ID, mass_protected=True)
+    campaign = caster.start()
+    caster.run()
+    caster.refuse_promotions(openids[0])
+    caster.later(61)
+    caster.run()
+    assert caster.shop.calls(SEND) == []
+    assert len(caster.shop.calls(SEND_ALL)) == 2
+    caster.shop.simulator.post("/_sim/mass/confirm", account=APP_ID, ok=False)
+    caster.later(61)
+    caster.run()
+    assert caster.row(campaign).state == "failed"
+    (batch,) = [one for one in caster.batches(campaign) if one.no == 0]
+    assert (
+        batch.called_at is None
+    )  # refused: nothing is in doubt, whenever somebody goes on with it
 
 
 def test_what_wechat_refuses_for_good_stops_the_campaign_until_somebody_looks(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from domain import followers, members, tags
@@ -13,8 +15,10 @@ from jobs import followers as job
 from jobs import tags as tag_job
 from jobs.process import Process
 from tests.jobs.conftest import APP_ID, Shop
+from wechat import api
 from wechat import followers as platform
 from wechat import tags as platform_tags
+from wechat.client import PlatformClient
 
 
 def person(shop: Shop, name: str, *, follows: bool = True) -> str:
@@ -81,6 +85,34 @@ def test_a_sync_makes_our_followers_those_of_wechat(shop: Shop, process: Process
     job.sync(process)
     again = result(shop)
     assert (again["joined"], again["returned"], again["left"]) == (0, 0, 0)
+
+
+def test_who_leaves_while_wechat_is_asked_about_them_stays_erased(
+    shop: Shop, process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    openid = person(shop, "大明")
+    shop.simulator.post("/_sim/tag", account=APP_ID, tag=101, openids=[openid])
+    platform.set_remark(shop.context.platform(shop.account), openid, "老客户")
+    usual = api.users_info
+
+    def answer_late(client: PlatformClient, openids: Sequence[str]) -> list[api.Follower]:
+        told = usual(client, openids)
+        now = shop.context.clock.now()
+        shop.database.transact(
+            lambda s: members.leave(
+                s, shop.account, openid, created=int(now.timestamp()) + 1, push_key="left", now=now
+            )
+        )  # fmt: skip
+        return told
+
+    monkeypatch.setattr(api, "users_info", answer_late)
+    begin(shop)
+    job.sync(process)
+    assert result(shop)["state"] == followers.DONE
+    gone = member(shop, openid)
+    assert (gone.following, gone.remark) == (False, None)
+    tagged = select(MemberTag).where(MemberTag.member_id == gone.id)
+    assert shop.database.read(lambda s: list(s.scalars(tagged))) == []
 
 
 @pytest.mark.parametrize("ends", [True, False])

@@ -6,6 +6,7 @@ import json
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import delete
@@ -369,6 +370,26 @@ def test_a_worker_that_was_about_to_send_sends_nothing_after_a_person_gave_up(ca
     assert cai.status(number) == "failed"
 
 
+def test_an_answer_from_before_the_five_minutes_ends_nothing_however_late_it_is_written_down(
+    cai: Paying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that was on its way when a person gave up may make the bill after that answer."""
+    cai.faults(pay_error="PARAM_ERROR")
+    number = cai.pay()
+    cai.faults(pay_error="")
+    gives_up(cai, number)
+
+    def slowly(*question: Any) -> None:
+        cai.later(400)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pay, "query_transfer", slowly)
+        assert payouts.start(payouts.open_till(cai.process, cai.account.id), number)
+    assert (cai.status(number), cai.balance()) == ("paying", (5_000, 5_000))
+    cai.sweep_later(700)
+    assert (cai.status(number), cai.balance()) == ("failed", (10_000, 0))
+
+
 def test_only_what_is_being_paid_can_be_given_up(cai: Paying) -> None:
     number = cai.ask()
     with pytest.raises(withdrawals.WrongState):
@@ -576,6 +597,18 @@ def test_a_reconciliation_without_answers_says_so(cai: Paying) -> None:
     cai.faults(http_500_rate=1)
     found = reconcile(cai.process, cai.account.id)
     assert (found.ok, found.unanswered, found.differences) == (False, 1, [])
+
+
+def test_transfers_of_an_earlier_merchant_number_are_no_difference(cai: Paying) -> None:
+    """Under the new number WeChat Pay knows none of their bills, which says nothing about them."""
+    number = ended(cai, 100, "confirm")
+    merchant_at(cai.simulator, mch_id="1900000999")
+    cai.database.transact(
+        lambda s: s.connection().exec_driver_sql("UPDATE merchant SET mch_id = '1900000999'")
+    )
+    found = reconcile(cai.process, cai.account.id)
+    assert (found.compared, found.unanswered, found.differences) == (0, 1, [])
+    assert cai.get(number).alarm is None
 
 
 def test_a_payout_that_was_given_up_agrees_by_having_no_bill(cai: Paying) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+import pytest
 from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from domain import commissions, members, orders, outbox, rules, scenes
-from domain.models import ApiNonce, Balance, Commission, Outbox, Tally
+from domain import accounts, commissions, ledger, members, orders, outbox, rules, scenes
+from domain.models import ApiNonce, Balance, Commission, Member, Outbox, Tally
 from domain.orders import Buyer, PaidLine, PaidOrder
 from domain.rules import Terms
 from jobs.process import Process
@@ -61,6 +63,53 @@ def test_due_commissions_settle_batch_by_batch_and_only_then(shop: Shop, process
     assert settle(process, batch=3) == 7
     assert settle(process, batch=3) == 0
     assert _balance(shop, promoter) == 7 * 1000
+
+
+def test_an_account_whose_books_are_wrong_keeps_no_other_from_settling(
+    shop: Shop, process: Process
+) -> None:
+    _sold(shop, 1)
+    other = shop.database.transact(
+        lambda session: accounts.add(
+            session, shop.context.keyring, slug="other", name="other", app_id="wx-other", gh_id="gh-other",
+            app_secret="s", token="token4other", aes_key="k" * 43, mode="safe", depth=1, now=shop.context.clock.now(),
+        ).id
+    )  # fmt: skip
+    earner = shop.database.transact(lambda session: _owed(session, other, shop.context.clock.now()))
+    shop.move_clock(8 * 86400)
+    wrong = select(Commission.id).where(Commission.account_id == shop.account.id)
+
+    def spoil(session: Session) -> None:
+        """A posting whose commission does not know of it."""
+        entry = ledger.Entry(
+            f"settle-{session.scalars(wrong).one()}", shop.account.id, earner, "frozen", "available", 1, "settle"
+        )  # fmt: skip
+        ledger.post(session, [entry], shop.context.clock.now())
+
+    shop.database.transact(spoil)
+    with pytest.raises(IntegrityError):  # seen, as ever
+        settle(process)
+    settled = select(Commission.account_id).where(Commission.status == commissions.SETTLED)
+    assert shop.database.read(lambda session: list(session.scalars(settled))) == [other]
+
+
+def _owed(session: Session, account_id: int, now: datetime) -> int:
+    """A commission that is due in a week, of a member of that account; their id."""
+    member = Member(
+        account_id=account_id, openid="o-earner", code="earner", status="active", grade="", promoter="",
+        following=True, follow_changed_at=0, joined_at=now, muted=False,
+    )  # fmt: skip
+    session.add(member)
+    session.flush()
+    session.add(
+        Commission(
+            account_id=account_id, kind="registration", joined_member_id=member.id, level=1, member_id=member.id,
+            base_fen=100, rate_bps=10_000, share_bps=10_000, amount_fen=100, clawed_fen=0, status="frozen",
+            due_at=now + timedelta(days=7), created_at=now,
+        )
+    )  # fmt: skip
+    session.flush()
+    return member.id
 
 
 def test_the_clock_and_the_bulk_worker_settle_by_themselves(shop: Shop) -> None:

@@ -105,6 +105,22 @@ def test_webhook_that_fails_hears_it_again(
     assert [one["signal"] for one in listener.bodies] == [listener.bodies[0]["signal"]] * 2
 
 
+def test_alert_of_an_account_that_cannot_be_opened_stops_no_other(
+    shop: Shop, process: Process, listener: Listener
+) -> None:
+    paid_by_earner(shop)
+    change(shop, risk={"self_paid_orders": 1}, alert_webhook=listener.url)
+    watched(shop, process)
+    now = shop.context.clock.now()
+    lost = outbox.Message(999_999, outbox.ALERT, "alert-of-nobody", {}, now)
+    shop.database.transact(lambda session: outbox.put(session, [lost], now))
+    drain(process, outbox.ALERT, alerts.prepare)
+    assert len(listener.bodies) == 1
+    rows = {row.dedupe_key: row.state for row in shop.rows() if row.topic == outbox.ALERT}
+    assert rows.pop("alert-of-nobody") == "pending"
+    assert list(rows.values()) == ["done"]
+
+
 def test_alert_of_an_account_without_a_channel_is_done_and_stays_in_the_queue(
     shop: Shop, process: Process
 ) -> None:

@@ -6,14 +6,19 @@ import hashlib
 import hmac
 import json
 import socket
-from collections.abc import Generator
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from domain import commissions, members, orders, outbox, refunds, rules, scenes, webhooks
 from domain.errors import Invalid, NotFound
+from domain.models import Outbox
 from domain.orders import Buyer, PaidLine, PaidOrder
 from domain.refunds import Refunding
 from domain.rules import Terms
@@ -208,6 +213,45 @@ def test_one_dead_address_does_not_hold_up_another(
     assert len([row for row in shop.rows("pending") if row.topic == outbox.WEBHOOK]) == 2
 
 
+def _damage_payload(session: Any, shop: Shop, bad: int) -> None:
+    session.execute(update(Outbox).where(Outbox.id == bad).values(payload="not json"))
+
+
+def _ask_for_what_is_gone(session: Any, shop: Shop, bad: int) -> None:
+    payload = {"event": "withdrawal.paid", "webhook": 1, "withdrawal": 999_999, "at": ""}
+    session.execute(update(Outbox).where(Outbox.id == bad).values(payload=json.dumps(payload)))
+
+
+def _lose_the_account(session: Any, shop: Shop, bad: int) -> None:
+    session.execute(update(Outbox).where(Outbox.id == bad).values(account_id=999_999))
+
+
+def _lose_its_secret(session: Any, shop: Shop, bad: int) -> None:
+    """An address whose secret was sealed by another key."""
+    now = shop.context.clock.now()
+    row, _ = webhooks.add(session, shop.context.keyring, shop.account.id, url="http://x/", now=now)
+    row.secret = b"of another key" * 4
+    session.flush()
+    payload = {"event": "member.bound", "webhook": row.id}
+    session.execute(update(Outbox).where(Outbox.id == bad).values(payload=json.dumps(payload)))
+
+
+@pytest.mark.parametrize(
+    "spoil", [_damage_payload, _ask_for_what_is_gone, _lose_the_account, _lose_its_secret]
+)
+def test_one_event_that_cannot_be_told_stops_no_other(
+    shop: Shop, process: Process, listener: Listener, spoil: Callable[[Any, Shop, int], None]
+) -> None:
+    listen(shop, listener.url)
+    sell(shop)
+    bad = min(row.id for row in shop.rows("pending") if row.topic == outbox.WEBHOOK)
+    shop.database.transact(lambda session: spoil(session, shop, bad))
+    send(process)
+    assert len(events_of(listener)) == 1
+    [left] = [row for row in shop.rows("pending") if row.topic == outbox.WEBHOOK]
+    assert (left.id, left.attempts) == (bad, 1)
+
+
 def test_private_address_is_refused_unless_the_operator_allows_it(listener: Listener) -> None:
     for url in (listener.url, listener.url.replace("127.0.0.1", "localhost"), "http://[::1]/x"):
         with pytest.raises(outside.Unreachable, match="private"):
@@ -232,16 +276,44 @@ def test_address_of_the_internet_is_public(address: str) -> None:
     assert outside._is_public(address)
 
 
-def test_letters_of_an_address_are_encoded(listener: Listener) -> None:
-    url = listener.url.replace("/alarm", "/回 调%41?é=1&b=[2]")
-    assert outside.post(url, b"{}", {}, private=True).status == 200
-    assert listener.paths == ["/%E5%9B%9E%20%E8%B0%83%41?%C3%A9=1&b=[2]"]
-
-
 @pytest.mark.parametrize("url", ["http://[::1/", "http://127.0.0.1:99999/"])
 def test_what_is_no_address_is_declined(url: str) -> None:
     with pytest.raises(outside.Declined, match="not an address"):
         outside.get(url, most_bytes=10, private=True)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 200 OK\r\nX: ",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\n\r\n",
+    ],
+)
+def test_an_answer_that_never_ends_holds_nobody_up_for_long(
+    monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    """Each byte begins a socket's time-out anew: a shop could keep one of our senders for hours."""
+    monkeypatch.setattr(outside, "TOTAL_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        dripped: list[int] = []
+
+        def drip() -> None:
+            line, _ = server.accept()
+            with line, suppress(OSError):
+                line.sendall(said)
+                for _ in range(100):  # five seconds, then it ends after all
+                    time.sleep(0.05)
+                    line.sendall(b"x")
+                    dripped.append(1)
+
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        with pytest.raises(outside.Unreachable):
+            outside.get(url, most_bytes=1000, private=True)
+        dripping.join()
+    assert len(dripped) < 100  # it was hung up on
 
 
 def test_redirect_is_not_followed(listener: Listener) -> None:

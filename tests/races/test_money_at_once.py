@@ -47,6 +47,28 @@ def test_batches_with_the_same_orders_in_another_sequence_are_recorded_once(worl
     world.check()
 
 
+def test_batch_whose_orders_become_known_one_after_another_is_answered(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is a repeat; while that is looked up, another door reports the next."""
+    world.people("ann", "dan")
+    batch = [world.order("dan", 1000) for _ in range(3)]
+    world.record(batch[0])
+    others = iter(batch[1:2])
+    check = orders._check_repeats
+
+    def beside(*args: Any) -> set[str]:
+        repeated = check(*args)
+        for order in others:
+            world.record(order)
+        return repeated
+
+    monkeypatch.setattr(orders, "_check_repeats", beside)
+    assert world.record(*batch) == {batch[2].order_no}
+    assert count(world, Order) == 3
+    world.check()
+
+
 def test_without_the_unique_key_looking_first_records_an_order_twice(unguarded: World) -> None:
     """The mutant of the two tests above: asks whether the order is known, and then acts."""
     unguarded.people("ann", "dan")
@@ -114,6 +136,35 @@ def test_order_of_a_buyer_who_follows_at_that_moment_finds_them(
         monkeypatch.setattr(orders, "_WAITING_BY_OPENID", Sql(orders._OF_OPENID))
         monkeypatch.setattr(orders, "_joined_meanwhile", lambda *_: [])
     together([partial(world.record, order), partial(follow_and_attach, world, "dan", code)])
+    assert world.left(order.order_no) == ([1000] if guard else [])
+    world.check()
+
+
+@pytest.mark.parametrize("guard", [False, True], ids=["without the lock", "with the lock"])
+def test_follower_asks_for_waiting_orders_that_are_not_committed_yet(
+    world: World, monkeypatch: pytest.MonkeyPatch, guard: bool
+) -> None:
+    """The bot's cheap question in front: the order has found nobody, the follower is there, neither has committed."""
+    world.people("ann")
+    code, order = world.code_of("ann"), world.order("dan", 10_000)
+    looked, both = Meeting(guarded=False), Meeting(guarded=guard)
+    joined = met_after(orders._joined_meanwhile, looked)
+    monkeypatch.setattr(orders, "_joined_meanwhile", met_after(joined, both))
+    if not guard:
+        monkeypatch.setattr(orders, "_AWAITED", Sql(orders._AWAITED_BY))
+
+    def subscribe(session: Session) -> None:
+        looked.wait()
+        members.follow(
+            session, world.account, "dan", scene_code=code, created=1_800_000_000, push_key="k-dan", now=world.now
+        )  # fmt: skip
+        awaited = orders.is_awaited(session, world.account.id, "dan")
+        both.wait()
+        if awaited:
+            member = members.get(session, world.account.id, "dan")
+            orders.attach_waiting(session, world.account, member, world.now)
+
+    together([partial(world.record, order), partial(world.do, subscribe)])
     assert world.left(order.order_no) == ([1000] if guard else [])
     world.check()
 

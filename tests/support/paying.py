@@ -317,10 +317,12 @@ def open_paying(
         context.close()
 
 
-def merchant_at(simulator: Simulator, balance_fen: int = 10_000_000) -> dict[str, Any]:
+def merchant_at(
+    simulator: Simulator, balance_fen: int = 10_000_000, mch_id: str = MCH_ID
+) -> dict[str, Any]:
     """The merchant on WeChat Pay's side; answers its public key and the id of it."""
     made: dict[str, Any] = simulator.post(
-        "/_sim/merchants", mch_id=MCH_ID, api_v3_key=API_V3_KEY, serial_no=SERIAL, public_key=key_pair()[1],
+        "/_sim/merchants", mch_id=mch_id, api_v3_key=API_V3_KEY, serial_no=SERIAL, public_key=key_pair()[1],
         balance_fen=balance_fen, app_ids=[APP_ID],
     )  # fmt: skip
     return made

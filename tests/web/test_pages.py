@@ -70,22 +70,23 @@ def test_session_cookie_is_for_pages_alone(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "words"),
+    ("path", "status", "words", "home"),
     [
-        ("/console/toy/taken", 409, "别人刚刚改过它"),
-        ("/console/toy/broken", 500, "我们这边出了问题"),
-        ("/console/nowhere/at/all", 404, "没有这个页面"),
-        ("/m/tea/nowhere", 404, "没有这个页面"),
+        ("/console/toy/taken", 409, "别人刚刚改过它", "/console/"),
+        ("/console/toy/broken", 500, "我们这边出了问题", "/console/"),
+        ("/console/nowhere/at/all", 404, "没有这个页面", "/console/"),
+        ("/m/tea/nowhere", 404, "没有这个页面", "/m/tea/"),
     ],
 )
-def test_error_of_a_page_is_a_page_in_words(
-    client: FlaskClient, path: str, status: int, words: str
+def test_error_of_a_page_is_a_page_in_words_with_a_way_back(
+    client: FlaskClient, path: str, status: int, words: str, home: str
 ) -> None:
     answer = client.get(path)
     assert answer.status_code == status
     assert answer.mimetype == "text/html"
     assert words in answer.text
     assert "secret of the house" not in answer.text
+    assert f'<a href="{home}">回首页</a>' in answer.text
     assert "Content-Security-Policy" in answer.headers
 
 
@@ -94,7 +95,7 @@ def test_error_of_the_api_stays_json(client: FlaskClient) -> None:
 
 
 def test_our_own_files_and_bootstrap_are_served_from_here(client: FlaskClient) -> None:
-    html = client.get("/console/nowhere/at/all").text
+    html = client.get("/console/nowhere/at/all").text.split("<body")[0]
     links = [part.split('"')[0] for part in html.split('href="')[1:]]
     assert links
     for link in links:
@@ -112,3 +113,14 @@ def test_strangers_file_is_not_read_to_its_end(app: Flask, client: FlaskClient) 
     )  # fmt: skip
     assert (answer.status_code, "文件太大了" in answer.text) == (413, True)
     assert body.tell() == 0
+
+
+@pytest.mark.parametrize(
+    ("fen", "words"),
+    [
+        (0, "¥0.00"), (5, "¥0.05"), (-5, "−¥0.05"), (99_999, "¥999.99"), (123_456_789, "¥1,234,567.89"),
+        (-100_000, "−¥1,000.00"),
+    ],
+)  # fmt: skip
+def test_amount_on_a_page_is_grouped_with_its_sign_in_front(fen: int, words: str) -> None:
+    assert pages.amount(fen) == words

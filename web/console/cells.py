@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from domain import sheets
 from domain.money import percent, yuan
 from web.console.both import Both
-from web.pages import day, minute, thousands
+from web.pages import amount, day, minute, thousands
 
 _DIRECTION: Final = dict.fromkeys(
     [*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C]
@@ -56,7 +56,7 @@ def _badge(value: Badge) -> Markup:
 
 def _money(fen: int) -> Markup:
     css = " negative" if fen < 0 else ""
-    return Markup('<span class="money{}">¥{}</span>').format(css, yuan(fen))
+    return Markup('<span class="money{}">{}</span>').format(css, amount(fen))
 
 
 def _instant(at: datetime) -> Markup:

@@ -20,7 +20,6 @@ from domain.errors import DomainError, Invalid
 from domain.imports.sources import COMMISSIONS, ORDERS, PEOPLE, RELATIONS
 from domain.imports.staging import SOURCE
 from domain.models import Intake, Task
-from domain.money import yuan
 from domain.staff.permissions import Permission
 from web.console.both import Both
 from web.console.cells import Badge
@@ -28,7 +27,7 @@ from web.console.navigation import TRADE, Menu
 from web.console.refusals import explain, said
 from web.console.states import state
 from web.console.visit import Answer, Visit, page
-from web.pages import t, thousands
+from web.pages import grouped, t, thousands
 
 for _message, _words in {
     "one to ten files that are not empty": Both(
@@ -266,7 +265,7 @@ def _figures(outcome: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name, title in FIGURES.items():
         if found.get(name) or (name == "orders" and name in found):
             number = found[name]
-            yield str(title), f"¥{yuan(number)}" if name.endswith("_fen") else thousands(number)
+            yield str(title), f"¥{grouped(number)}" if name.endswith("_fen") else thousands(number)
 
 
 def _problem_rows(rows: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:

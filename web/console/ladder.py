@@ -23,7 +23,7 @@ from web.console.refusals import explain
 from web.console.states import state
 from web.console.trade import fen_of
 from web.console.visit import Answer, Visit, page
-from web.pages import language, t
+from web.pages import grouped, language, t
 
 for _message, _words in {
     "a grade's code has 1 to 32 small letters, digits, _ or -": Both(
@@ -97,7 +97,7 @@ def needs_of(row: Grade) -> tuple[str, list[tuple[Both, str]]]:
         return "", []
     value: dict[str, Any] = json.loads(row.conditions)
     needs = [
-        (title, f"¥{yuan(value[name])}" if name.endswith("_fen") else f"{value[name]:,}")
+        (title, f"¥{grouped(value[name])}" if name.endswith("_fen") else f"{value[name]:,}")
         for name, title in MEASURES.items()
         if name in value
     ]

@@ -18,6 +18,7 @@ from domain.models import NoticeTemplate
 from domain.staff.permissions import Permission
 from domain.texts import EN, LANGUAGES, ZH_CN, Words
 from web import previews
+from web.console import reply_form
 from web.console.both import Both
 from web.console.cells import Badge
 from web.console.navigation import MESSAGES, Menu
@@ -243,7 +244,8 @@ def template(visit: Visit, occasion: str) -> Answer:
     there = contents.get(row.template_id) if row else None
     return render_template(
         "console/notice_template.html", occasion=occasion, title=_words()(f"title.{occasion}"), channel=channel,
-        channels=CHANNELS, spoken=lang or visit.account.settings.language, languages=LANGUAGES, row=row, there=there,
+        channels=CHANNELS, spoken=lang or visit.account.settings.language, languages=reply_form.LANGUAGES,
+        row=row, there=there,
         offered=offered, trouble=trouble, parameters=_parameters(occasion), plain=plain.text,
         fields=_fields(occasion, row, there, shown), problem=_told(row, there, trouble),
         borrowed=notices.MERGED.get(occasion),

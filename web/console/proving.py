@@ -13,7 +13,6 @@ from werkzeug.wrappers import Response
 
 from domain import accounts, reconciliations, tasks
 from domain.models import Reconciliation, Task
-from domain.money import yuan
 from domain.staff.permissions import Permission
 from web.console.both import Both
 from web.console.cells import BADGE, COUNT, INSTANT, MONEY, TEXT, Badge
@@ -22,6 +21,7 @@ from web.console.navigation import MONEY as MONEY_TOPIC
 from web.console.navigation import Menu
 from web.console.states import state
 from web.console.visit import Answer, Visit, page
+from web.pages import grouped
 
 # --- the books ------------------------------------------------------------------------------------------------------
 
@@ -258,5 +258,5 @@ def _difference_value(field: str, value: str) -> str:
     if value == "none":
         return str(Both("没有", "none"))
     if field in _AMOUNTS and value.lstrip("-").isdecimal():
-        return f"¥{yuan(int(value))}"
+        return f"¥{grouped(int(value))}"
     return value

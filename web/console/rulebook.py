@@ -26,7 +26,7 @@ from web.console.refusals import explain, said
 from web.console.states import state
 from web.console.trade import NOBODY, fen_of
 from web.console.visit import Answer, Visit, page
-from web.pages import minute, t
+from web.pages import grouped, minute, t
 
 explain(
     "freeze_days is between 0 and 365", Both("冻结天数在 0 到 365 之间。", "Freeze days are between 0 and 365.")
@@ -152,7 +152,7 @@ def _facts(rule: RuleVersion, names: Mapping[str, str]) -> dict[str, str]:
     found |= {
         t("付佣层级", "Paid levels"): str(rule.depth),
         t("冻结", "Freeze"): days(rule.freeze_days),
-        t("每笔封顶", "Cap of each"): f"¥{yuan(rule.cap_fen)}"
+        t("每笔封顶", "Cap of each"): f"¥{grouped(rule.cap_fen)}"
         if rule.cap_fen
         else t("不封顶", "none"),
         t("自购佣金", "Own orders"): t("有", "yes") if rule.self_purchase else t("没有", "no"),

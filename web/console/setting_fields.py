@@ -16,6 +16,7 @@ from domain.db import is_key
 from domain.money import BPS, parse_yuan, yuan
 from domain.texts import EN, LANGUAGES, ZH_CN
 from web.console.both import Both
+from web.pages import grouped
 
 SWITCH: Final = "switch"
 WHOLE: Final = "whole"
@@ -77,7 +78,7 @@ class Field:
         if self.kind == CHOICE:
             return str(dict(self.options).get(value, value))
         if self.kind == FEN:
-            return f"¥{yuan(value)}"
+            return f"¥{grouped(value)}"
         if self.kind == LIST:
             return "，".join(value) or str(_NONE)
         unit = "%" if self.kind == PERCENT else str(self.unit)

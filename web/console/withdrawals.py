@@ -16,7 +16,6 @@ from domain import members, merchants, payouts, risk, withdrawals
 from domain.db import is_key
 from domain.errors import DomainError
 from domain.models import Member, Withdrawal
-from domain.money import yuan
 from domain.staff.permissions import Permission
 from domain.withdrawals import Record
 from web.console import payout_words
@@ -30,7 +29,7 @@ from web.console.refusals import explain, said
 from web.console.states import choices, state
 from web.console.suspicions import SIGNALS, short
 from web.console.visit import Answer, Visit, page
-from web.pages import t
+from web.pages import grouped, t
 from wechat import pay
 from wechat.errors import OutcomeUnknown
 
@@ -113,7 +112,7 @@ def record_in_words(record: Record) -> str:
         return t("第一次提现", "First one")
     parts = []
     if record.paid:
-        paid = yuan(record.paid_fen)
+        paid = grouped(record.paid_fen)
         parts.append(t(f"已打款 {record.paid} 笔 ¥{paid}", f"{record.paid} paid, ¥{paid}"))
     if record.rejected:
         parts.append(t(f"驳回 {record.rejected}", f"{record.rejected} rejected"))
@@ -133,12 +132,14 @@ TWO_LINES: Final = Kind(_two_lines, lambda lines: f"{lines[0]} {lines[1]}")
 
 def _amount(line: Line) -> tuple[Markup, str]:
     row = line.row
-    net = t(f"到手 ¥{yuan(withdrawals.net_fen(row))}", f"net ¥{yuan(withdrawals.net_fen(row))}")
+    net = t(
+        f"到手 ¥{grouped(withdrawals.net_fen(row))}", f"net ¥{grouped(withdrawals.net_fen(row))}"
+    )
     parts = [net]
     if row.fee_fen:
-        parts.append(t(f"手续费 {yuan(row.fee_fen)}", f"fee {yuan(row.fee_fen)}"))
+        parts.append(t(f"手续费 {grouped(row.fee_fen)}", f"fee {grouped(row.fee_fen)}"))
     if row.tax_fen:
-        parts.append(t(f"个税 {yuan(row.tax_fen)}", f"tax {yuan(row.tax_fen)}"))
+        parts.append(t(f"个税 {grouped(row.tax_fen)}", f"tax {grouped(row.tax_fen)}"))
     return shown(MONEY, row.amount_fen), " · ".join(parts)
 
 
@@ -318,7 +319,7 @@ def withdrawal(visit: Visit, withdrawal_id: int) -> Answer:
         "console/withdrawal.html", **found, name=name_of(found["member"]), net=withdrawals.net_fen(row),
         badge=state("withdrawal", row.status), badges=lambda one: state("withdrawal", one.status),
         provider=payout_words.transfer(row.provider_state), alarm=payout_words.alarm(row.alarm),
-        needed=withdrawals.approvals_needed(visit.account, row),
+        needed=withdrawals.approvals_needed(visit.account, row), may_reject=withdrawals.may_reject(row),
         is_mine=visit.actor in {one.actor for one in found["approvals"]},
         record_words=record_in_words(found["record"]), moves=_MOVES, buckets=BUCKETS, steps=_STEPS, by=_actor,
         short=short,

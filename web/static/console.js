@@ -12,6 +12,10 @@ if (root.dataset.theme === "auto") {
 
 document.addEventListener("DOMContentLoaded", () => {
   const body = document.body;
+  document.querySelectorAll(".tabs [aria-current]").forEach((one) => {
+    const row = one.parentElement;
+    row.scrollLeft = one.offsetLeft - row.offsetLeft - (row.clientWidth - one.offsetWidth) / 2;
+  });
   addEventListener("pageshow", () => body.removeAttribute("aria-busy"));
   document.addEventListener("submit", (event) => {
     const leaves = !event.defaultPrevented && !event.target.hasAttribute("data-download");

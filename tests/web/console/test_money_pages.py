@@ -56,6 +56,8 @@ def test_withdrawal_above_the_second_limit_needs_two_different_people(
     other = console.browser(console.person((world.account, "finance"), login="money"))
     other.post(f"{path}/approve")
     assert read(console, select(Withdrawal)).status == "approved"
+    assert f"{path}/reject" in other.get(path).text  # the bank may not take it
+    assert f"{path}/approve" not in other.get(path).text
     other.post(f"{path}/paid", proof="")
     assert "打款凭证" in other.said()
     other.post(f"{path}/paid", proof="银行流水 1")

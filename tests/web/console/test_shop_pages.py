@@ -247,12 +247,19 @@ def test_terms_that_the_form_cannot_show_are_kept(
     )
     row = console.merchant.database.transact(
         lambda session: products.put(
-            session, world.account, "odd", name="杯", price_fen=1, terms=terms, now=console.now
+            session,
+            world.account,
+            "odd",
+            name="杯",
+            price_fen=123_400,
+            terms=terms,
+            now=console.now,
         )
     )
     path = f"/console/tea/products/{row.id}"
     html = boss.get(path).text
     assert "保持现在的比例" in html
+    assert _value(html, "price") == "1234.00"
     boss.post(f"{path}/save", kind="keep", name="杯子", price="2", seen=_value(html, "seen"))
     kept = every(console, select(Product).where(Product.sku == "odd"))[0]
     assert (kept.name, kept.price_fen) == ("杯子", 200)

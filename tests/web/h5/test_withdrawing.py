@@ -43,6 +43,18 @@ def test_costs_are_said_before_anything_is_asked(village: Village, mei: Phone) -
     assert rows_of(village) == []
 
 
+def test_thousands_are_grouped_to_be_read_and_plain_to_be_sent(village: Village) -> None:
+    village.person("rich", 1_234_567)
+    rich = village.phone("rich")
+    page = rich.open("withdraw").text
+    assert "12,345.67" in page
+    everything = re.search(r'href="/m/tea/(withdraw\?amount=[^"]+)"', page)
+    assert everything is not None
+    form = rich.form(everything[1])
+    assert form["amount"] == "12345.67"
+    assert "¥12,345.67" in rich.open(everything[1]).text
+
+
 def test_form_sent_twice_is_one_withdrawal(village: Village, mei: Phone) -> None:
     form, first = ask(mei, "50")
     again = mei.post("withdraw", **form)
