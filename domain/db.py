@@ -202,8 +202,8 @@ def _translated(
         engine.dispose()  # its neighbours led to the same server: all are made anew
     failure = engine.dialect.loaded_dbapi.Error
     return DBAPIError.instance(
-        text, params, error, failure, connection_invalidated=lost, dialect=engine.dialect
-    )
+        text, params, error, failure, hide_parameters=True, connection_invalidated=lost, dialect=engine.dialect
+    )  # fmt: skip
 
 
 UNIT: Final = "\x1f"
@@ -442,7 +442,9 @@ class Database:
             raise ValueError("SQLite needs a file: several processes share the database")
         self.lane = Lane(Path(path + ".lane"))
         arguments = {"timeout": lock_wait_seconds, "check_same_thread": False}
-        engine = create_engine(self.url, connect_args=arguments, pool_reset_on_return=None)
+        engine = create_engine(
+            self.url, connect_args=arguments, hide_parameters=True, pool_reset_on_return=None
+        )
 
         @event.listens_for(engine, "connect")
         def configure(connection: Any, _record: Any) -> None:
@@ -476,6 +478,7 @@ class Database:
         writer = create_engine(
             self.url,
             connect_args=arguments,
+            hide_parameters=True,  # an error goes to the log, and what people are called does not belong there
             isolation_level="READ COMMITTED",
             pool_reset_on_return=None,  # a session ends its transaction itself: one ROLLBACK less
             pool_use_lifo=True,
@@ -485,6 +488,7 @@ class Database:
         reader = create_engine(
             self.url,
             connect_args={**arguments, "autocommit": True},
+            hide_parameters=True,
             isolation_level="AUTOCOMMIT",
             pool_reset_on_return=None,
             pool_use_lifo=True,

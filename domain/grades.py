@@ -18,9 +18,9 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from domain import audit, notices
+from domain import audit, notices, sweeps
 from domain.china import begin_of, day_of, month_of
-from domain.db import Sql, changed, maybe_from_db, to_db, to_json
+from domain.db import Sql, changed, to_db, to_json
 from domain.errors import Conflict, Invalid, NotFound
 from domain.models import Grade, GradeHistory, Member
 
@@ -191,13 +191,6 @@ def steps_of(session: Session, account_id: int) -> list[Step]:
 
 # --- the sweep ------------------------------------------------------------------------------------------------------
 
-_BEGIN = Sql(
-    "INSERT IGNORE INTO sweep (account_id, task, after_id) VALUES (?, ?, 0)",
-    sqlite="INSERT OR IGNORE INTO sweep (account_id, task, after_id) VALUES (?, ?, 0)",
-)
-_PLACE = "SELECT after_id, finished_at FROM sweep WHERE account_id = ? AND task = ?"
-_PLACE_LOCKED = Sql(_PLACE + " FOR UPDATE", sqlite=_PLACE)
-_MOVE_ON = Sql("UPDATE sweep SET after_id = ?, finished_at = ? WHERE account_id = ? AND task = ?")
 _MEMBERS = Sql(
     "SELECT id, grade, grade_pinned FROM member WHERE account_id = ? AND id > ? ORDER BY id LIMIT ?"
 )
@@ -254,16 +247,13 @@ def sweep(
     steps = steps_of(session, account_id)
     if not any(step.conditions for step in steps):
         return Swept(0, 0, True)
-    _BEGIN(session, account_id, TASK)
-    place = _PLACE_LOCKED(session, account_id, TASK).one()
-    finished_at = maybe_from_db(place.finished_at)
-    if finished_at is not None and now < finished_at + pause:
+    place = sweeps.place(session, account_id, TASK)
+    if place.finished_at is not None and now < place.finished_at + pause:
         return Swept(0, 0, True)
     rows = _MEMBERS(session, account_id, place.after_id, limit).all()
     moved = _sweep_rows(session, account_id, steps, rows, now)
     done = len(rows) < limit
-    after = 0 if done else rows[-1].id
-    _MOVE_ON(session, after, to_db(now) if done else None, account_id, TASK)
+    place.after_id, place.finished_at = (0, now) if done else (rows[-1].id, None)
     return Swept(len(rows), moved, done)
 
 

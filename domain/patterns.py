@@ -3,6 +3,7 @@ Python's own `re` cannot be stopped."""
 
 from __future__ import annotations
 
+from math import prod
 from typing import Final, TypeAlias
 
 import regex
@@ -13,6 +14,10 @@ LENGTH: Final = 190
 MATCH_SECONDS: Final = 0.02
 """For one text of a follower. A sane pattern takes microseconds."""
 PROBE_SECONDS: Final = 0.01
+MOST_REPEATED: Final = 1000
+"""Numbers in braces multiplied: a repetition is written out when a pattern is made ready, which nothing stops, and
+`(a{9999}){9999}` needs more memory than there is."""
+_NUMBER: Final = regex.compile(r"(?<=[{,]\s*)\d+(?=\s*[,}])")
 _PROBE_LENGTH: Final = 2000
 
 Pattern: TypeAlias = "regex.Pattern[str]"
@@ -26,6 +31,8 @@ def compiled(text: str) -> Pattern:
     """The pattern, ready to search; letters match whatever their case. Raises `Invalid` for what is none."""
     if not 1 <= len(text) <= LENGTH:
         raise Invalid(f"a pattern has 1 to {LENGTH} characters")
+    if prod(int(number) for number in _NUMBER.findall(text) if int(number)) > MOST_REPEATED:
+        raise Invalid("this pattern repeats too often")
     try:
         return regex.compile(text, regex.IGNORECASE | regex.VERSION1)
     except (regex.error, RecursionError, OverflowError, ValueError) as error:

@@ -18,8 +18,10 @@ WAITS: Final = timedelta(days=30)
 """A touch older than this is forgotten, and another may take its place."""
 PRUNED_AT_ONCE: Final = 500
 
+# Not INSERT IGNORE, whose shared lock on a row that is there would make two touches at once deadlock.
 _FIRST = Sql(
-    "INSERT IGNORE INTO link_touch (account_id, openid, scene_code, at) VALUES (?, ?, ?, ?)",
+    "INSERT INTO link_touch (account_id, openid, scene_code, at) VALUES (?, ?, ?, ?)"
+    " ON DUPLICATE KEY UPDATE scene_code = scene_code",
     sqlite="INSERT OR IGNORE INTO link_touch (account_id, openid, scene_code, at) VALUES (?, ?, ?, ?)",
 )
 _LATER = Sql(
@@ -39,10 +41,10 @@ def remember(
     if found is None or found.promoter_id is None:
         return False
     at = to_db(now)
-    if not changed(_FIRST(session, account.id, openid, scene_code, at)):
-        last_wins = account.settings.bind_policy == "last_touch"
-        stale_before = at if last_wins else to_db(now - WAITS)
-        _LATER(session, scene_code, at, account.id, openid, stale_before)
+    _FIRST(session, account.id, openid, scene_code, at)
+    last_wins = account.settings.bind_policy == "last_touch"
+    stale_before = at if last_wins else to_db(now - WAITS)
+    _LATER(session, scene_code, at, account.id, openid, stale_before)
     return True
 
 

@@ -24,13 +24,11 @@ POPUP_TEMPLATES: Final = 3
 """A pop-up of `wx-open-subscribe` asks about so many templates at once."""
 REFUSED_BY_USER: Final = 43101
 
-_INSERT = Sql(
-    "INSERT IGNORE INTO subscription_credit (member_id, template_id, credits, changed_at) VALUES (?, ?, ?, ?)",
-    sqlite="INSERT OR IGNORE INTO subscription_credit (member_id, template_id, credits, changed_at)"
-    " VALUES (?, ?, ?, ?)",
-)
 _ADD = Sql(
-    "UPDATE subscription_credit SET credits = credits + 1, changed_at = ? WHERE member_id = ? AND template_id = ?"
+    "INSERT INTO subscription_credit (member_id, template_id, credits, changed_at) VALUES (?, ?, 1, ?)"
+    " ON DUPLICATE KEY UPDATE credits = credits + 1, changed_at = VALUES(changed_at)",
+    sqlite="INSERT INTO subscription_credit (member_id, template_id, credits, changed_at) VALUES (?, ?, 1, ?)"
+    " ON CONFLICT (member_id, template_id) DO UPDATE SET credits = credits + 1, changed_at = excluded.changed_at",
 )
 _TAKE = Sql(
     "UPDATE subscription_credit SET credits = credits - 1, changed_at = ? WHERE member_id = ? AND template_id = ?"
@@ -105,8 +103,7 @@ def _first_time(
 
 def add(session: Session, member_id: int, template_id: str, now: datetime) -> None:
     """One message of this template may be sent."""
-    _INSERT(session, member_id, template_id, 0, to_db(now))
-    _ADD(session, to_db(now), member_id, template_id)
+    _ADD(session, member_id, template_id, to_db(now))
 
 
 def take(session: Session, member_id: int, template_id: str, now: datetime) -> bool:

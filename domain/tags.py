@@ -16,7 +16,7 @@ from typing import Any, Final
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from domain import members, scenes
+from domain import members, scenes, sweeps
 from domain.db import Sql, is_key, to_db
 from domain.errors import Conflict, Invalid, NotFound
 from domain.models import Account, Blacklisted, Code, MemberTag, Sweep, Tag, TagRule
@@ -197,7 +197,7 @@ def mark(session: Session, account_id: int, member_ids: Iterable[int]) -> None:
 def mark_news(session: Session, account_id: int, now: datetime) -> None:
     """Mark who followed, bought or changed grade since the last time, from what is written down anyway: the paths of
     orders and pushes carry nothing for tags."""
-    place = _place(session, account_id, TASK_EVENTS)
+    place = sweeps.place(session, account_id, TASK_EVENTS)
     since = (place.finished_at or now - timedelta(days=1)) - OVERLAP
     _MARK_EVENTS(session, account_id, to_db(since), to_db(now + OVERLAP))
     _MARK_GRADES(session, account_id, max(place.after_id - 100, 0), to_db(since))
@@ -207,14 +207,14 @@ def mark_news(session: Session, account_id: int, now: datetime) -> None:
 
 def look_at_all(session: Session, account_id: int) -> None:
     """Look at every member again, from the first."""
-    place = _place(session, account_id, TASK_ALL)
+    place = sweeps.place(session, account_id, TASK_ALL)
     place.after_id, place.finished_at = 0, None
     session.flush()
 
 
 def mark_next(session: Session, account_id: int, now: datetime) -> int:
     """Mark the next members of the walk through all of them, which begins anew a day after it ended; how many."""
-    place = _place(session, account_id, TASK_ALL)
+    place = sweeps.place(session, account_id, TASK_ALL)
     if place.finished_at is not None and now < place.finished_at + timedelta(days=1):
         return 0
     ids = [row.id for row in _NEXT(session, account_id, place.after_id, LOOK_AT_ONCE)]
@@ -222,15 +222,6 @@ def mark_next(session: Session, account_id: int, now: datetime) -> int:
     done = len(ids) < LOOK_AT_ONCE
     place.after_id, place.finished_at = (0, now) if done else (ids[-1], None)
     return len(ids)
-
-
-def _place(session: Session, account_id: int, task: str) -> Sweep:
-    place = session.get(Sweep, (account_id, task), with_for_update=True)
-    if place is None:
-        place = Sweep(account_id=account_id, task=task, after_id=0)
-        session.add(place)
-        session.flush()
-    return place
 
 
 # --- which tags a member should carry -------------------------------------------------------------------------------

@@ -217,8 +217,14 @@ def _place(public_key: str) -> str:
 
 
 def _check(url: str, events: Collection[str]) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or len(url) > 500:
+    try:
+        parts = urlsplit(url)
+        named = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not match, a port that is none
+        raise Invalid(
+            "an address begins with http:// or https:// and names a host", url=url
+        ) from None
+    if parts.scheme not in {"http", "https"} or not named or len(url) > 500:
         raise Invalid("an address begins with http:// or https:// and names a host", url=url)
     if parts.username or parts.fragment:
         raise Invalid("an address has neither a user nor a fragment")

@@ -25,8 +25,9 @@ TAPPED_MESSAGES: Final = 3
 MARGIN: Final = timedelta(seconds=5)
 """A message begun now arrives a little later."""
 
-_INSERT = Sql(
-    "INSERT IGNORE INTO service_window (member_id, account_id, spent) VALUES (?, ?, ?)",
+# Not INSERT IGNORE, whose shared lock on a row that is there would make two journals at once deadlock.
+_OPEN = Sql(
+    "INSERT INTO service_window (member_id, account_id, spent) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE spent = spent",
     sqlite="INSERT OR IGNORE INTO service_window (member_id, account_id, spent) VALUES (?, ?, ?)",
 )
 _SPOKE = Sql(
@@ -54,7 +55,7 @@ def record(session: Session, touches: Iterable[tuple[int, int, str, datetime]]) 
         if kind in {events.TEXT, events.CLICK}:
             key = (member_id, account_id, kind)
             latest[key] = max(at, latest.get(key, at))
-    _INSERT.many(session, sorted({(member, account, 0) for member, account, _ in latest}))
+    _OPEN.many(session, sorted({(member, account, 0) for member, account, _ in latest}))
     for (member_id, _, kind), at in sorted(latest.items()):
         if kind == events.TEXT:
             _SPOKE(session, to_db(at), member_id, to_db(at))

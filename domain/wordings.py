@@ -8,6 +8,12 @@ from sqlalchemy.orm import Session
 
 from domain import audit, texts
 from domain.errors import Conflict
+from domain.models import Account
+
+
+def lock(session: Session, account_id: int) -> None:
+    """Whoever else changes a text of the account waits: a text that has no row yet could not be locked itself."""
+    session.get(Account, account_id, with_for_update=True)
 
 
 def change(
@@ -15,7 +21,9 @@ def change(
     *, was: str | None = None, actor: str, now: datetime,
 ) -> None:  # fmt: skip
     """Use this wording from now on, or the default again (None). `was`: what the person saw who wrote this, "" for the
-    default. Raises `Invalid`, and `Conflict` when somebody changed it meanwhile."""
+    default. Two people at once change one after the other. Raises `Invalid`, and `Conflict` when somebody changed it
+    meanwhile."""
+    lock(session, account_id)
     before = texts.stored(session, account_id, lang).get(key)
     if was is not None and was != (before or ""):
         raise Conflict("somebody changed it meanwhile", key=key)

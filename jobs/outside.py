@@ -69,8 +69,11 @@ def _asked(
     method: str, url: str, read_bytes: int, private: bool, headers: Mapping[str, str], body: bytes | None = None
 ) -> tuple[int, bytes, int]:  # fmt: skip
     """(status, the first `read_bytes` of the answer, milliseconds without the look-up of the name)."""
-    parts = urlsplit(url)
-    address = _resolve(parts, private)
+    try:
+        parts = urlsplit(url)
+        address = _resolve(parts, private)
+    except ValueError as error:  # brackets that do not match, a port that is none
+        raise Declined("not an address") from error
     began = time.monotonic()
     with _pool(parts, address) as pool:
         try:
@@ -78,7 +81,8 @@ def _asked(
                 method, f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}", body=body,
                 headers={**headers, "Host": parts.netloc}, redirect=False, retries=False, preload_content=False,
             )  # fmt: skip
-            content: bytes = answer.read(read_bytes) if read_bytes else b""
+            # As it came: what a few bytes unpack to has no bound.
+            content = answer.read(read_bytes, decode_content=False) if read_bytes else b""
             answer.close()
         except HTTPError as error:
             raise Unreachable(type(error).__name__) from error
@@ -101,8 +105,11 @@ def _resolve(parts: SplitResult, private: bool) -> str:
 
 def _is_public(address: str) -> bool:
     one = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(one, "ipv4_mapped", None)
-    return (mapped or one).is_global and not one.is_multicast
+    if isinstance(one, ipaddress.IPv6Address):
+        if one.ipv4_mapped is None and (one.is_reserved or one.is_site_local):
+            return False  # NAT64 and its like, behind which is any IPv4 address
+        one = one.ipv4_mapped or one.sixtofour or one
+    return one.is_global and not one.is_multicast
 
 
 def _port(parts: SplitResult) -> int:

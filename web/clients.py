@@ -18,7 +18,10 @@ def address() -> str:
 
 
 def is_inside() -> bool:
-    """Whether the client is on this machine or in a private network: who may read /metrics."""
+    """Whether the client is on this machine or in a private network: who may read /metrics. Nobody who comes through a
+    proxy on another machine: its address is private, and whom it speaks for is not believed."""
+    if "X-Forwarded-For" in request.headers and not _is_loopback(request.remote_addr or ""):
+        return False
     try:
         return ipaddress.ip_address(address()).is_private
     except ValueError:
@@ -27,6 +30,7 @@ def is_inside() -> bool:
 
 def _is_loopback(text: str) -> bool:
     try:
-        return ipaddress.ip_address(text).is_loopback
+        one = ipaddress.ip_address(text)
+        return (getattr(one, "ipv4_mapped", None) or one).is_loopback
     except ValueError:
         return False

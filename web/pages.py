@@ -42,6 +42,9 @@ from domain.errors import DomainError
 from domain.money import percent, yuan
 
 STATIC: Final = Path(__file__).parent / "static"
+MOST_BYTES: Final = 32 * 1024 * 1024
+"""Of a request: another system's tables (30 MB) are the most that anybody sends. A form is parsed before it is known
+who sends it, files to the disk, and a body need not say how long it is."""
 PREFIXES: Final = ("/console", "/m/")
 """Where errors are pages, also for an address that no view answers."""
 
@@ -92,6 +95,7 @@ def register(app: Flask, context: Context) -> None:
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=context.settings.server.public_url.startswith("https://"),
+        MAX_CONTENT_LENGTH=MOST_BYTES,
         SEND_FILE_MAX_AGE_DEFAULT=3600,
         BOOTSTRAP_SERVE_LOCAL=True,
         WTF_CSRF_CHECK_DEFAULT=False,  # the signed API has no cookies; `protect` asks for the token where pages are

@@ -10,6 +10,7 @@ from typing import Final
 from flask import Blueprint, Response, current_app, jsonify, request
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from domain import accounts, audit, merchants, payouts, withdrawals
 from domain.accounts import OpenAccount
@@ -30,8 +31,7 @@ blueprint = Blueprint("pay", __name__, url_prefix=PREFIX)
 @blueprint.post("/<slug>/notify")
 def notify(slug: str) -> tuple[Response, int]:
     """A notice about one of the account's transfers."""
-    if (request.content_length or 0) > pay.NOTICE_BYTES:
-        return _fail(413, "too long")
+    request.max_content_length = pay.NOTICE_BYTES  # also of a body that does not say how long it is
     try:
         account, merchant = _owner(slug)
         client = context().till(account, merchant)
@@ -43,6 +43,8 @@ def notify(slug: str) -> tuple[Response, int]:
         transfer = notice.transfer()
     except NotFound:
         return _fail(404, "no such merchant")
+    except RequestEntityTooLarge:
+        return _fail(413, "too long")
     except NotGenuine as error:
         current_app.logger.warning("notice refused at %s: %s", slug, error)
         return _fail(401, "not accepted")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 import warnings
 from dataclasses import dataclass
 from typing import Final
@@ -62,6 +63,7 @@ def _opened(content: bytes) -> Image.Image:
         OSError,
         ValueError,
         SyntaxError,
+        struct.error,  # from turning a picture upright whose notes are damaged
         Image.DecompressionBombError,
         Image.DecompressionBombWarning,
     ) as error:

@@ -250,6 +250,17 @@ def test_an_upload_becomes_a_plain_jpeg_of_at_most_a_posters_size(kind: str) -> 
         assert (kept.format, kept.size, len(kept.getexif())) == ("JPEG", (1500, upload.height), 0)
 
 
+def test_damaged_notes_of_a_picture_are_bad_input() -> None:
+    """Turned upright, its notes are written again: here with a number that is none."""
+    notes, out = Image.Exif(), io.BytesIO()
+    notes[0x0112], notes[0x010E] = 6, "hello"
+    Image.new("RGB", (20, 30)).save(out, "JPEG", exif=notes.tobytes())
+    described, width = b"\x01\x0e\x00\x02", b"\x01\x00\x00\x02"  # a text, and the width as a text
+    assert described in out.getvalue()
+    with pytest.raises(Invalid, match="readable"):
+        drawing.clean_upload(out.getvalue().replace(described, width))
+
+
 def test_a_bomb_is_refused_by_its_header() -> None:
     bomb = picture((1, 1))
     huge = (

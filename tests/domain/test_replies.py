@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from domain import bodies, replies, uploads
+from domain import bodies, patterns, replies, uploads
 from domain.bodies import Article, Body, MediaBody, NewsBody, TextBody
 from domain.db import Database
 from domain.errors import Conflict, Invalid, NotFound
@@ -154,6 +154,22 @@ def test_a_pattern_that_takes_too_long_is_no_match_and_is_counted(database: Data
     database.transact(lambda s: replies.add_timeouts(s, table.timeouts))
     [stored] = database.read(lambda s: replies.all_of(s, ACCOUNT))
     assert stored.timeouts == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["a{1001}", "(?:a{, 99}){ 99 }b", "(?:(?:a?){99}){99,}b", "a{100}b{100}"]
+)
+def test_a_pattern_that_would_be_written_out_without_end_is_refused(text: str) -> None:
+    """Making it ready takes memory and time by the numbers multiplied, and cannot be stopped."""
+    with pytest.raises(Invalid, match="too often"):
+        patterns.check(text)
+
+
+@pytest.mark.parametrize(
+    "text", [r"\d{4}-\d{2}-\d{2} \d{1,2}:\d{2}", r"(\d{1,3}\.){3}\d{1,3}", "a{1000}", "a{0}b{3,}"]
+)
+def test_a_pattern_with_ordinary_numbers_is_fine(text: str) -> None:
+    patterns.check(text)
 
 
 def test_a_row_of_an_earlier_release_is_its_one_text() -> None:

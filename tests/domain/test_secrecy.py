@@ -5,9 +5,11 @@ from __future__ import annotations
 import pickle
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
 
-from domain import accounts, members
+from domain import accounts, members, staff
+from domain.db import Database, Sql
 from domain.errors import Conflict, Invalid
 from domain.models import Account
 from domain.secrets import (
@@ -18,7 +20,7 @@ from domain.secrets import (
     random_code,
     short_digest,
 )
-from tests.domain.world import KEYRING, World, open_account
+from tests.domain.world import KEYRING, START, World, open_account
 
 SECRETS = ("app secret of tea", "token4tea", "k" * 43)
 PERSONAL = ("13800138000", "Dan@example.com", "王丹")
@@ -228,3 +230,27 @@ def test_nickname_of_nothing_visible_is_refused(world: World, typed: str) -> Non
     world.follow("dan")
     with pytest.raises(Invalid):
         world.do(lambda s: members.set_nickname(s, world.account.id, "dan", typed))
+
+
+def test_an_error_of_the_database_names_nobody(dan: World) -> None:
+    """It goes to the log."""
+    for statement in (
+        lambda s: s.execute(text("INSERT INTO member (nickname) VALUES (:n)"), {"n": "小丹"}),
+        lambda s: Sql("INSERT INTO member (nickname) VALUES (?)")(s, "小丹"),
+    ):
+        with pytest.raises(DBAPIError) as failure:
+            dan.do(statement)
+        assert "INSERT INTO member" in str(failure.value)
+        assert "小丹" not in str(failure.value)
+
+
+def test_a_login_is_let_in_by_its_own_spelling_alone(database: Database) -> None:
+    """MariaDB takes "ánna" for "anna", but guesses at either are counted by themselves."""
+    database.transact(lambda s: staff.add(s, login="anna", password="a long password", now=START))
+    for login, right in (
+        ("anna", True),
+        (" Anna ", database.engine.name != "sqlite"),
+        ("ánna", False),
+    ):
+        found = database.read(lambda s, login=login: staff.check(s, login, "a long password"))  # type: ignore[misc]
+        assert (found is not None) is right, login

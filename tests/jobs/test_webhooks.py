@@ -262,10 +262,24 @@ def test_private_address_is_refused_unless_the_operator_allows_it(listener: List
 
 @pytest.mark.parametrize(
     "address",
-    ["10.0.0.1", "169.254.169.254", "::ffff:127.0.0.1", "fe80::1%eth0", "100.64.0.1", "224.0.0.1"],
+    [
+        "10.0.0.1", "169.254.169.254", "::ffff:127.0.0.1", "fe80::1%eth0", "100.64.0.1", "224.0.0.1",
+        "64:ff9b::7f00:1", "::7f00:1", "2002:7f00:1::", "fec0::1",
+    ],
 )  # fmt: skip
 def test_address_that_only_this_server_can_reach_is_private(address: str) -> None:
     assert not outside._is_public(address)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1", "::ffff:8.8.8.8", "2002:808:808::"])
+def test_address_of_the_internet_is_public(address: str) -> None:
+    assert outside._is_public(address)
+
+
+@pytest.mark.parametrize("url", ["http://[::1/", "http://127.0.0.1:99999/"])
+def test_what_is_no_address_is_declined(url: str) -> None:
+    with pytest.raises(outside.Declined, match="not an address"):
+        outside.get(url, most_bytes=10, private=True)
 
 
 @pytest.mark.parametrize(
@@ -313,6 +327,8 @@ def test_redirect_is_not_followed(listener: Listener) -> None:
     [
         ("ftp://shop.example/", ()),
         ("https:///nothing", ()),
+        ("https://[shop.example/", ()),
+        ("https://shop.example:99999/", ()),
         ("https://user@shop.example/", ()),
         ("https://shop.example/", ("member.unheard",)),
     ],

@@ -113,3 +113,15 @@ def test_metrics_are_not_for_the_world(shop: Shop) -> None:
     assert shop.client.get("/metrics", headers=outside).status_code == 404
     assert shop.client.get("/metrics", environ_base={"REMOTE_ADDR": "8.8.8.8"}).status_code == 404
     assert shop.client.get("/metrics", headers={"X-Forwarded-For": "10.1.2.3"}).status_code == 200
+
+
+def test_metrics_are_not_for_the_world_behind_a_proxy_on_another_machine(shop: Shop) -> None:
+    """Its address is a private one, and it speaks for anybody."""
+    proxy, outside = {"REMOTE_ADDR": "10.0.0.2"}, {"X-Forwarded-For": "8.8.8.8"}
+    assert shop.client.get("/metrics", environ_base=proxy).status_code == 200
+    assert shop.client.get("/metrics", environ_base=proxy, headers=outside).status_code == 404
+    here = {
+        "REMOTE_ADDR": "::ffff:127.0.0.1"
+    }  # how a socket for both kinds of addresses says 127.0.0.1
+    assert shop.client.get("/metrics", environ_base=here).status_code == 200
+    assert shop.client.get("/metrics", environ_base=here, headers=outside).status_code == 404

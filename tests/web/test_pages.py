@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from flask import Blueprint, Flask, session
 from flask.testing import FlaskClient
@@ -100,6 +102,17 @@ def test_our_own_files_and_bootstrap_are_served_from_here(client: FlaskClient) -
         assert link.startswith(("/static/", "/bootstrap/"))
         with client.get(link.replace("&amp;", "&")) as file:
             assert file.status_code == 200
+
+
+def test_strangers_file_is_not_read_to_its_end(app: Flask, client: FlaskClient) -> None:
+    """A form is parsed, files to the disk, before anybody knows who sends it."""
+    body = io.BytesIO(b"--x")
+    answer = client.post(
+        "/console/toy/done", input_stream=body, content_type="multipart/form-data; boundary=x",
+        environ_overrides={"CONTENT_LENGTH": str(10**10)},
+    )  # fmt: skip
+    assert (answer.status_code, "文件太大了" in answer.text) == (413, True)
+    assert body.tell() == 0
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from typing import Any
@@ -10,10 +11,12 @@ import pytest
 import requests
 from sqlalchemy.exc import OperationalError
 
+from app import app_of
 from domain import notices, payouts
 from domain.db import Database
 from tests.support.paying import Paying
 from tests.support.waiting import until
+from wechat import pay
 
 
 @pytest.fixture
@@ -113,6 +116,19 @@ def test_a_changed_body_is_refused(cai: Paying) -> None:
     assert send(cai, {"headers": {}, "body": ""}).status_code == 401
     assert send(cai, {"headers": {}, "body": "x" * 70_000}).status_code == 413
     assert cai.status(number) == "paying"
+
+
+def test_a_notice_that_does_not_say_how_long_it_is_is_read_no_further_than_a_notice_goes(
+    cai: Paying,
+) -> None:
+    """Chunked, as our server hands it on: without a length, to its end."""
+    body = io.BytesIO(b"{" + b" " * 200_000)
+    answer = app_of(cai.context).test_client().post(
+        "/pay/tea/notify", input_stream=body,
+        environ_overrides={"wsgi.input_terminated": True, "CONTENT_LENGTH": ""},
+    )  # fmt: skip
+    assert answer.status_code == 401
+    assert body.tell() == pay.NOTICE_BYTES
 
 
 def test_an_account_that_is_none_has_no_notices(cai: Paying) -> None:

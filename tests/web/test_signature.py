@@ -70,6 +70,17 @@ def test_a_path_may_be_signed_as_it_is_or_percent_encoded(shop: Shop, signed: st
     assert shop.get("/orders/A%7C1:x", signed_path=signed).status == 200
 
 
+@pytest.mark.parametrize(
+    ("signed", "sent"),
+    [("/orders/A?x=1", "/orders/A%3Fx=1"), ("/orders/%41", "/orders/%2541")],
+)
+def test_a_signature_is_good_for_no_other_address_that_decodes_to_the_same_letters(
+    shop: Shop, signed: str, sent: str
+) -> None:
+    assert shop.get(sent, signed_path=f"/api/v1{signed}").status == 401
+    assert shop.get(sent).status != 401
+
+
 def test_a_nonce_is_accepted_once(shop: Shop) -> None:
     headers = shop.signed("GET", "/api/v1/products", b"")
     assert shop.get("/products", headers=headers).status == 200

@@ -142,8 +142,10 @@ def _is_signed(secret: str, timestamp: str, nonce: str, signature: str) -> bool:
 
 def _spellings(path: str) -> set[str]:
     """How the client may have written the path. WSGI hands it on decoded, and `|` or `:` in an order number may be
-    sent as they are or percent-encoded; every spelling here means the same resource."""
-    return {path, quote(path, safe="/:@!$&'()*+,;=~"), quote(path, safe="/")}
+    sent as they are or percent-encoded; every spelling here means the same resource. A decoded `?` or `%` may not stand
+    as it is: it would read like a query, or like another letter, that somebody signed."""
+    plain = set() if {"?", "%"} & set(path) else {path}
+    return plain | {quote(path, safe="/:@!$&'()*+,;=~"), quote(path, safe="/")}
 
 
 def _check_key(key: OpenKey, timestamp: int) -> None:

@@ -54,6 +54,10 @@ for _refusal, _words in {
         f"A pattern has 1 to {PATTERN_LENGTH} characters.",
     ),
     "not a regular expression": Both("这不是正确的正则表达式。", "This is no regular expression."),
+    "this pattern repeats too often": Both(
+        "花括号里的重复次数太大（相乘不能超过 1000）。",
+        "It repeats too often: the numbers in braces multiply to 1000 at most.",
+    ),
     "a priority is -1000 to 1000": Both(
         "优先级是 -1000 到 1000 的整数。", "A priority is a whole number, -1000 to 1000."
     ),

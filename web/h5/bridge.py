@@ -26,7 +26,11 @@ def js_config() -> Page:
     """wx.config for `?url=`, which must be one of this account's pages: nobody borrows our signature."""
     limit("config", CONFIGS_PER_MINUTE)
     url = request.args.get("url", "")
-    public, parts = urlsplit(context().settings.server.public_url), urlsplit(url)
+    public = urlsplit(context().settings.server.public_url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # brackets that do not match
+        abort(400)
     ours = (parts.scheme, parts.netloc) == (public.scheme, public.netloc)
     if not ours or not parts.path.startswith(f"{here().root}/") or len(url) > LONGEST_URL:
         abort(400)

@@ -72,7 +72,10 @@ def start(to: str, scope: str = oauth.BASE) -> Response:
 def own_path(wanted: str) -> str:
     """`wanted` if it is a page of this account, else the account's first page: nobody is sent anywhere else."""
     root = here().root + "/"
-    parts = urlsplit(wanted)
+    try:
+        parts = urlsplit(wanted)
+    except ValueError:  # brackets that do not match
+        return root
     plain = wanted.isprintable() and "\\" not in wanted and ".." not in parts.path
     if parts.scheme or parts.netloc or not plain or not parts.path.startswith(root):
         return root

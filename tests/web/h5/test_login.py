@@ -151,6 +151,7 @@ def test_visitor_who_refuses_consent_is_not_signed_in(village: Village) -> None:
     [
         "https://evil.example/", "//evil.example/", "/\\evil.example", "/m/other/", "/console/", "javascript:alert(1)",
         "/m/tea/../../console/", "/m/tea/\r\nSet-Cookie: a=b", "/m/tea", "/m/teahouse/", "", "\u2028/m/tea/",
+        "http://[",
     ],
 )  # fmt: skip
 def test_nobody_is_led_to_another_site_or_account(village: Village, to: str) -> None:

@@ -143,6 +143,7 @@ def test_signature_is_over_the_page_in_the_address_bar(village: Village) -> None
     [
         "", "https://evil.example/m/tea/", "{public}/m/other/", "{public}.evil.example/m/tea/",
         "{public}@evil.example/m/tea/", "javascript:1", "{public}/m/tea/" + "x" * 2000,
+        "//[",
     ],
 )  # fmt: skip
 def test_nobody_borrows_our_signature_for_another_page(village: Village, url: str) -> None:
