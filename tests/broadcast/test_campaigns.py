@@ -314,7 +314,7 @@ def test_a_call_to_all_is_counted_in_parts(world: Broadcasting) -> None:
         ("err(30003)", 3, "failed", 0, 5),
     ],
 )
-def test_the_result_event_is_taken_once_andadds_up(
+def test_the_result_event_is_taken_once_and_adds_up(
     world: Broadcasting, status: str, sent: int, state: str, delivered: int, failed: int
 ) -> None:
     world.crowd(5)
