@@ -129,9 +129,7 @@ def request(
     )  # fmt: skip
     ledger.post(session, [hold], now)
     tell(session, withdrawal, notices.WITHDRAWAL_REQUESTED, now)
-    small = amount_fen <= settings.audit_above_fen and not audited
-    alone = approvals_needed(account, withdrawal) == 1  # a program is none of the two people
-    if small and alone and not _is_watched(session, member.id):
+    if not (audited or is_audited(account, amount_fen) or _is_watched(session, member.id)):
         approve(session, account, withdrawal.id, actor=AUTOMATIC, now=now)
     return withdrawal
 
@@ -343,6 +341,11 @@ def approvals_of(session: Session, row: Withdrawal) -> list[WithdrawalApproval]:
         WithdrawalApproval.withdrawal_id == row.id, WithdrawalApproval.round == row.round
     )
     return list(session.scalars(query.order_by(WithdrawalApproval.at)))
+
+
+def is_audited(account: OpenAccount, amount_fen: int) -> bool:
+    """Whether people decide about so much: above either limit, because a program is none of the two people."""
+    return amount_fen > min(account.settings.audit_above_fen, account.settings.second_above_fen)
 
 
 def approvals_needed(account: OpenAccount, row: Withdrawal) -> int:

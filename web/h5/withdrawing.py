@@ -53,7 +53,7 @@ def withdraw() -> Page:
     return render_template(
         "h5/withdraw_confirm.html", amount_fen=amount_fen, fee_fen=fee_fen, tax_fen=tax_fen,
         net_fen=amount_fen - fee_fen - tax_fen, token=secrets.token_urlsafe(24),
-        audited=amount_fen > min(settings.audit_above_fen, settings.second_above_fen), settings=settings,
+        audited=withdrawals.is_audited(here().account, amount_fen), settings=settings,
     )  # fmt: skip
 
 
