@@ -266,9 +266,6 @@ def not_shown(session: Session, row: Outbox, now: datetime) -> None:
     outbox.carry_on(session, row, message, now)
 
 
-# --- what became of them --------------------------------------------------------------------------------------------
-
-
 # --- templates ------------------------------------------------------------------------------------------------------
 
 

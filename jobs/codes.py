@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Final, TypeVar
 
 from domain import accounts, code_stats, codes, outbox, scenes
@@ -111,7 +112,7 @@ def renew(process: Process) -> int:
     database, steps, more = process.context.database, 0, True
     while more and time.monotonic() < give_up and not process.stopping.is_set():
         now = process.context.clock.now()
-        more = database.transact(lambda session, now=now: codes.renew_due(session, now))  # type: ignore[misc]
+        more = database.transact(partial(codes.renew_due, now=now))
         steps += 1
     return steps
 

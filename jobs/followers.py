@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from sqlalchemy.exc import DBAPIError
@@ -47,7 +48,7 @@ def sync(process: Process) -> int:
     give_up = time.monotonic() + BUDGET_SECONDS
     while True:
         now = process.context.clock.now()
-        due = database.read(lambda session, now=now: followers.due(session, now))  # type: ignore[misc]
+        due = database.read(partial(followers.due, now=now))
         if not due:
             return steps
         for sync_id, account_id in due:

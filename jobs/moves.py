@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Final
 
 from domain import moves
@@ -28,7 +29,7 @@ def move(process: Process, chunk: int = moves.CHUNK) -> int:
                 return moved
             now = context.clock.now()
             done = context.database.transact(
-                lambda session, one=one, now=now: moves.step(session, one.id, now, chunk)  # type: ignore[misc]
+                partial(moves.step, move_id=one.id, now=now, limit=chunk)
             )
             moved += done.moved - one.moved
     return moved

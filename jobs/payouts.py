@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from domain import merchants, outbox, payouts, withdrawals
@@ -271,9 +272,7 @@ def ask(process: Process) -> int:
     give_up = time.monotonic() + BUDGET_SECONDS
     while time.monotonic() < give_up and not process.stopping.is_set():
         now = process.context.clock.now()
-        due = process.context.database.read(
-            lambda session, now=now: payouts.due_to_ask(session, now, BATCH)  # type: ignore[misc]
-        )
+        due = process.context.database.read(partial(payouts.due_to_ask, now=now, limit=BATCH))
         if not due:
             break
         list(process.senders.map(lambda row: _look_after(process, row), due))

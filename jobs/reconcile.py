@@ -102,9 +102,7 @@ def reconcile(process: Process, account_id: int, window: timedelta = WINDOW) -> 
     till: Till | None = None
     while not process.stopping.is_set():
         rows = process.context.database.read(
-            lambda session, after=after: to_reconcile(  # type: ignore[misc]
-                session, account_id, since, after_id=after, limit=BATCH
-            )
+            partial(to_reconcile, account_id=account_id, since=since, after_id=after, limit=BATCH)
         )
         if not rows:
             break
@@ -187,9 +185,7 @@ def _compare_bills(till: Till, day: date) -> Comparison:
     total = Comparison()
     after = 0
     while rows := till.database.read(
-        lambda session, after=after: reconciliations.ended_on(  # type: ignore[misc]
-            session, till.account.id, day, after_id=after
-        )
+        partial(reconciliations.ended_on, account_id=till.account.id, day=day, after_id=after)
     ):
         for row in rows:
             total.add(_compare_with_bill(till, row, moved))
@@ -231,8 +227,9 @@ def _unknown_here(till: Till, day: date, rows: Sequence[Movement]) -> list[dict[
     for start in range(0, len(sent), BATCH):
         part = sent[start : start + BATCH]
         known |= till.database.read(
-            lambda session, part=part: reconciliations.ours_among(  # type: ignore[misc]
-                session, till.client.mch_id, [one.own_no for one in part], [one.provider_no for one in part]
+            partial(
+                reconciliations.ours_among, mch_id=till.client.mch_id, own_nos=[one.own_no for one in part],
+                provider_nos=[one.provider_no for one in part],
             )
         )  # fmt: skip
     strange = [

@@ -29,23 +29,23 @@ def settle(process: Process, batch: int = BATCH) -> int:
     one account is raised when the others have had their turn: they must not wait for it."""
     turn = deque(_accounts(process))
     settled = 0
-    wrong: list[Exception] = []
+    wrong: Exception | None = None
     give_up = time.monotonic() + BUDGET_SECONDS
     while turn:
         account = turn.popleft()
         try:
             count = _settle_batch(process, account, batch)
-        except Exception as error:
+        except Exception as error:  # whatever it is concerns this account alone; raised below
             _log.exception("account %s does not settle", account.slug)
-            wrong.append(error)
+            wrong = wrong or error
             continue
         settled += count
         if count == batch:
             turn.append(account)
             if _is_over(process, give_up, SETTLE):
                 break
-    if wrong:
-        raise wrong[0]
+    if wrong is not None:
+        raise wrong
     return settled
 
 

@@ -141,7 +141,7 @@ _STALENESS = {
 
 
 def _fold(place: Place) -> None:
-    """As the clock does every two seconds: the lines before this one have left rows for hours."""
+    """As the clock does every two seconds: nobody has folded what the lines before this one wrote."""
     database = Database(place.url)
     while database.transact(fold):
         pass

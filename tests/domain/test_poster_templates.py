@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections import Counter
+from functools import partial
 
 import pytest
 from PIL import Image
@@ -80,7 +81,9 @@ def test_a_weight_is_changed_within_its_range_and_account(world: World) -> None:
     )
     for wrong in (0, 101):
         with pytest.raises(Invalid):
-            world.do(lambda s, w=wrong: poster_templates.weigh(s, world.account.id, row.id, w))  # type: ignore[misc]
+            world.do(
+                partial(poster_templates.weigh, account_id=world.account.id, template_id=row.id, weight=wrong)
+            )  # fmt: skip
     other = World.create(world.database, "coffee")
     with pytest.raises(NotFound):
         world.do(lambda s: poster_templates.weigh(s, other.account.id, row.id, 2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from functools import partial
 
 import pytest
 from sqlalchemy import select, text
@@ -252,5 +253,5 @@ def test_a_login_is_let_in_by_its_own_spelling_alone(database: Database) -> None
         (" Anna ", database.engine.name != "sqlite"),
         ("ánna", False),
     ):
-        found = database.read(lambda s, login=login: staff.check(s, login, "a long password"))  # type: ignore[misc]
+        found = database.read(partial(staff.check, login=login, password="a long password"))
         assert (found is not None) is right, login

@@ -303,7 +303,7 @@ def test_an_answer_that_never_ends_holds_nobody_up_for_long(
             with line, suppress(OSError):
                 line.sendall(said)
                 for _ in range(100):  # five seconds, then it ends after all
-                    time.sleep(0.05)
+                    time.sleep(0.05)  # a slow shop: each byte well within a socket's time-out
                     line.sendall(b"x")
                     dripped.append(1)
 
